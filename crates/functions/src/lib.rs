@@ -1,0 +1,23 @@
+//! The host of check and propagation functions: Rhai scripts with typed parameters.
+//!
+//! `Library::compile` takes the scripts; each `Function` in it says what it wants (`Parameter`) and is
+//! called with what its inputs hold (`CheckCall`, `Dependency`). A call sees no clock, no random
+//! numbers, no files and no network, has a budget of operations and of memory, and comes to the same
+//! answer wherever it runs. A script's failure is a value (`Failure`), never a panic.
+//!
+//! Only this crate knows Rhai.
+
+mod call;
+mod evidence;
+mod library;
+mod parameter;
+
+pub use call::{CheckCall, Dependency, Failure, FailureKind, Function, FunctionKind, Seen, Verdict};
+pub use evidence::evidence;
+pub use library::{Library, Script, ScriptError, shipped};
+pub use parameter::{Parameter, ParameterKind};
+
+/// Markdown of the script interface and of the shipped functions.
+pub fn reference() -> String {
+    String::new()
+}

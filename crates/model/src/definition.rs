@@ -28,6 +28,9 @@ pub struct Definitions {
 pub struct Source {
     /// Its name; unique.
     pub name: Arc<str>,
+    /// A fingerprint of the topics and of how their bytes become samples: state under another one is
+    /// another source's.
+    pub mapping: u64,
     /// How far out of order samples of one partition may lie.
     pub lateness: Span,
     /// After how much silence at its end a partition no longer holds the frontier.

@@ -1,0 +1,316 @@
+//! What is kept: the records that a commit is made of, and that a start begins with. `store` writes
+//! them in its own twin; nothing here knows how.
+
+use model::transition::Health;
+use model::{Counters, Element, Event, Labels, State, Time, Transition};
+use std::sync::Arc;
+
+/// A partition of a source. The source is named, since its place changes with the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionKey {
+    /// The source's name.
+    pub source: Arc<str>,
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition's number.
+    pub partition: i32,
+}
+
+/// Where reading stands in a partition, and how its time runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartitionRecord {
+    /// Where reading of this partition began.
+    pub start_offset: i64,
+    /// The offset of the next record to read.
+    pub next_offset: i64,
+    /// The topic's id, where the client tells it.
+    pub topic_id: Option<String>,
+    /// The greatest time of a sample or event that counted.
+    pub max_time: Option<Time>,
+    /// The first watermark it had.
+    pub first_watermark: Option<Time>,
+    /// Samples before it are refused.
+    pub floor: Option<Time>,
+    /// Whether it stands at its end, is silent, and so does not hold the frontier.
+    pub idle: bool,
+}
+
+/// What is kept of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceRecord {
+    /// The fingerprint of its mapping.
+    pub mapping: u64,
+    /// How far its time has come.
+    pub frontier: Option<Time>,
+    /// The stretches of time that only ticks have crossed: (after, up to), in order, apart.
+    pub silences: Vec<(Time, Time)>,
+    /// The stretches of event time in which records were lost before they could be read.
+    pub gaps: Vec<(Time, Time)>,
+    /// What was counted.
+    pub counters: Counters,
+    /// Offsets that were lost in gaps.
+    pub lost: u64,
+    /// How often a topic was found made anew.
+    pub recreated: u64,
+}
+
+/// A place on an agenda: a time, and whether windows and timers (0) or events (1) of that time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant {
+    /// The event time.
+    pub time: Time,
+    /// 0: windows that end then, and timers. 1: events of that time, once the clock has passed it.
+    pub phase: u8,
+}
+
+/// How far an agenda has come. Its key is the sorted names of its sources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AgendaRecord {
+    /// The lower end of what it has seen; set once, when its clock first runs.
+    pub origin: Option<Time>,
+    /// Everything up to and including this is done.
+    pub place: Option<Instant>,
+}
+
+/// What the windows of one instance of a feed have come to. Keyed by feed fingerprint and labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InstanceRecord {
+    /// Where its first window may begin.
+    pub begin: Time,
+    /// When it was born.
+    pub born: Time,
+    /// Its greatest sample time that an evaluated window or event has shown.
+    pub last_sample: Option<Time>,
+    /// Points that inputs may still ask for, oldest first: start, end, count, numbers (NaN for none), incomplete.
+    pub points: Vec<KeptPoint>,
+    /// The events of its newest window, where an input may still ask for them.
+    pub events: Vec<Event>,
+}
+
+/// A closed window, with all downsamplings that any input of its feed wants.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptPoint {
+    /// Where the window begins.
+    pub start: Time,
+    /// Where it ends.
+    pub end: Time,
+    /// How many samples lie in it.
+    pub count: u64,
+    /// A number for each downsampling of the feed, NaN where there is none.
+    pub values: Vec<f64>,
+    /// Whether records of this time were lost.
+    pub incomplete: bool,
+}
+
+/// One check on one element for one instance.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckKey {
+    /// The element.
+    pub element: Element,
+    /// The check's name.
+    pub check: Arc<str>,
+    /// The instance's labels.
+    pub labels: Labels,
+}
+
+/// What is kept of a check instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckRecord {
+    /// Its state; none until it has spoken.
+    pub state: Option<State>,
+    /// When the state began.
+    pub since: Option<Time>,
+    /// The last results, newest last.
+    pub results: Vec<State>,
+    /// Why the state is what it is.
+    pub message: Arc<str>,
+    /// What the run that brought the state had seen, as JSON.
+    pub evidence: Arc<str>,
+    /// When data will be missing, if no point comes.
+    pub missing_at: Option<Time>,
+    /// How often in a row they were.
+    pub missed: u32,
+    /// When the state lapses.
+    pub expires_at: Option<Time>,
+    /// The script's error, while its last run failed.
+    pub error: Option<ActiveError>,
+}
+
+/// An error that stands until its cause has gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveError {
+    /// What kind: `error`, `operations`, `memory` and so on.
+    pub kind: Arc<str>,
+    /// What went wrong.
+    pub message: Arc<str>,
+    /// The script's line; 0 where there is none.
+    pub line: u32,
+    /// The column; 0 where there is none.
+    pub column: u32,
+    /// The instant at which it was first met in a row.
+    pub since: Time,
+}
+
+/// What is kept of an element.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElementRecord {
+    /// What kind of component or relation it is.
+    pub kind: Arc<str>,
+    /// Its labels.
+    pub labels: Labels,
+    /// The labels of the instance that made it by template; none for one that is written out.
+    pub instance: Option<Labels>,
+    /// The name of the definition that made it, as written.
+    pub definition: Arc<str>,
+    /// Own health.
+    pub own: Standing,
+    /// Propagated health.
+    pub propagated: Standing,
+    /// An error of its propagation.
+    pub error: Option<ActiveError>,
+}
+
+/// A health and since when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The state.
+    pub state: State,
+    /// When it began: the time of the last transition; none before the first.
+    pub since: Option<Time>,
+    /// The sequence number of that transition; 0 before the first.
+    pub sequence: u64,
+    /// Its message.
+    pub message: Arc<str>,
+}
+
+impl ElementRecord {
+    /// One of its two healths.
+    pub fn standing(&self, health: Health) -> &Standing {
+        match health {
+            Health::Own => &self.own,
+            Health::Propagated => &self.propagated,
+        }
+    }
+}
+
+/// What the shell has said, at its place among the records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Records below `next_offset`, and not below the previous such entry's, were polled at `at`.
+    Polled { partition: PartitionKey, next_offset: i64, at: Time },
+    /// The partition is new, or active again: from `at_offset` on, samples before `floor` are refused.
+    Active { partition: PartitionKey, at_offset: i64, floor: Option<Time> },
+    /// The partition stands at its end and is silent.
+    Idle { partition: PartitionKey, at_offset: i64 },
+    /// The source is silent as a whole; its frontier is now at least this.
+    Tick { source: Arc<str>, frontier: Time },
+    /// The agenda was taken up to here.
+    Advanced { agenda: Vec<Arc<str>>, place: Instant },
+    /// A step ended.
+    Step,
+}
+
+/// Some hundred series of one lane, with what their open windows hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BlockRecord {
+    /// The fingerprint of the lane: stream, window, summaries kept.
+    pub lane: u64,
+    /// Where reading stood when it was written, and how time ran there: what lies below is in it.
+    pub positions: Vec<(PartitionKey, PartitionRecord)>,
+    /// Its series.
+    pub series: Vec<SeriesRecord>,
+}
+
+/// What a block holds of one series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeriesRecord {
+    /// Its number within the lane.
+    pub number: u32,
+    /// The metric's name, or the events' type.
+    pub name: Arc<str>,
+    /// Its labels.
+    pub labels: Labels,
+    /// Its panes, the earliest first.
+    pub panes: Vec<PaneRecord>,
+    /// Its last sample before the oldest pane, where a rate may start from it.
+    pub carry: Option<(Time, f64)>,
+    /// Its events of open windows, and those not yet evaluated.
+    pub events: Vec<Event>,
+}
+
+/// The summary of one series over one pane. What the lane does not need is empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PaneRecord {
+    /// Where it begins, in nanoseconds since the epoch.
+    pub start_ns: i64,
+    /// How many samples.
+    pub count: u64,
+    /// Their exact sum: see `sum`.
+    pub sum: Vec<i64>,
+    /// The least.
+    pub minimum: f64,
+    /// The greatest.
+    pub maximum: f64,
+    /// The time of the last, in nanoseconds since the epoch.
+    pub last_ns: i64,
+    /// The value of the last.
+    pub last: f64,
+    /// All values, while they are few, for percentiles.
+    pub values: Vec<f64>,
+    /// Counts by bucket, once they are many.
+    pub buckets: Vec<(i32, u64)>,
+    /// All samples with their times, for rates.
+    pub samples: Vec<(i64, f64)>,
+    /// Whether samples are increments.
+    pub delta: bool,
+}
+
+/// One thing that a commit writes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A source.
+    Source { name: Arc<str>, record: SourceRecord },
+    /// A partition.
+    Partition { key: PartitionKey, record: PartitionRecord },
+    /// An agenda, by the sorted names of its sources.
+    Agenda { sources: Vec<Arc<str>>, record: AgendaRecord },
+    /// An instance of a feed; none where it has retired.
+    Instance { feed: u64, labels: Labels, record: Option<InstanceRecord> },
+    /// A check instance; none where it is gone.
+    Check { key: CheckKey, record: Option<CheckRecord> },
+    /// An element; none where it is gone.
+    Element { element: Element, sequence: u64, record: Option<ElementRecord> },
+    /// A block; none where it is no longer needed.
+    Block { number: u64, record: Option<BlockRecord> },
+    /// What the shell said, by its number in the one journal.
+    Journal { number: u64, entry: Entry },
+    /// Entries below this number are no longer needed.
+    JournalTrim { below: u64 },
+    /// A transition: into the history, and into the outbox.
+    Transition(Transition),
+    /// The last number given in the sequence of history and watch.
+    Sequence(u64),
+}
+
+/// What a store gives back at a start. In the order of keys where there are keys.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Restored {
+    /// Sources by name.
+    pub sources: Vec<(Arc<str>, SourceRecord)>,
+    /// Partitions.
+    pub partitions: Vec<(PartitionKey, PartitionRecord)>,
+    /// Agendas.
+    pub agendas: Vec<(Vec<Arc<str>>, AgendaRecord)>,
+    /// Instances of feeds.
+    pub instances: Vec<(u64, Labels, InstanceRecord)>,
+    /// Check instances.
+    pub checks: Vec<(CheckKey, CheckRecord)>,
+    /// Elements.
+    pub elements: Vec<(Element, ElementRecord)>,
+    /// Blocks by number.
+    pub blocks: Vec<(u64, BlockRecord)>,
+    /// The journal from its oldest needed entry on, by number.
+    pub journal: Vec<(u64, Entry)>,
+    /// The last number given.
+    pub sequence: u64,
+}

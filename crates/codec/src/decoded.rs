@@ -1,0 +1,206 @@
+//! Where decoders put what they find: one buffer of bytes, and samples and events that point into it.
+//! It is kept from record to record, so that the steady state allocates nothing.
+
+use crate::tape::Tape;
+use model::{Labels, Reason, Time};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What one record may unfold to. A hostile record could repeat long labels for each of many values.
+const MAX_UNFOLDED_BYTES: usize = 256 << 20;
+
+/// Between the parts of a raw series key: a byte that UTF-8 never holds.
+const SEPARATOR: u8 = 0xFF;
+
+/// What was found in records since the last `clear`.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// What the ranges of samples and events point into.
+    pub bytes: Vec<u8>,
+    /// Samples, in the order of their bytes. Values are finite.
+    pub samples: Vec<Sample>,
+    /// Events, in the order of their bytes.
+    pub events: Vec<RawEvent>,
+    /// What could not be used: at most one entry for each reason.
+    pub rejects: Vec<Reject>,
+    /// The document that is being read, kept for its memory.
+    pub(crate) tape: Tape,
+    /// The length of `bytes` before the record that is being read.
+    start: usize,
+}
+
+/// One measured value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// The raw series key, in `Decoded::bytes`.
+    pub series: Range<u32>,
+    /// When it was measured.
+    pub time: Time,
+    /// The value, finite.
+    pub value: f64,
+    /// What the value means.
+    pub kind: Kind,
+}
+
+/// What a value means beside the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A reading that stands for itself.
+    Gauge,
+    /// A total since some start, which grows until it starts again.
+    Cumulative,
+    /// What was added since the previous sample.
+    Delta,
+}
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawEvent {
+    /// A raw series key, in `Decoded::bytes`: its name is the event's type.
+    pub series: Range<u32>,
+    /// When it happened.
+    pub time: Time,
+    /// The text of one JSON object, in `Decoded::bytes`. Its numbers may be larger than any double.
+    pub body: Range<u32>,
+    /// What tells it from all other events, in `Decoded::bytes`, where the source says and the event has it.
+    pub identity: Option<Range<u32>>,
+}
+
+/// Something that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// Why.
+    pub reason: Reason,
+    /// How many samples, events, lines or records.
+    pub count: u32,
+    /// What was found and what was wanted, of the first of them.
+    pub detail: String,
+}
+
+/// Name and labels of a raw series key: name, then label and value in turn, with a byte 0xFF between them.
+/// Two keys may differ in the order of their labels and yet be the same series; of a label that
+/// stands twice the last value counts.
+pub fn series(raw: &[u8]) -> (Arc<str>, Labels) {
+    let mut parts = raw.split(|byte| *byte == SEPARATOR).map(String::from_utf8_lossy);
+    let name: Arc<str> = parts.next().unwrap_or_default().into();
+    let mut pairs = Vec::new();
+    while let (Some(label), Some(value)) = (parts.next(), parts.next()) {
+        pairs.push((label, value));
+    }
+    (name, Labels::new(pairs))
+}
+
+impl Decoded {
+    /// Forgets everything but the memory it holds.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.samples.clear();
+        self.events.clear();
+        self.rejects.clear();
+    }
+
+    /// The bytes of a range.
+    pub fn slice(&self, range: &Range<u32>) -> &[u8] {
+        &self.bytes[range.start as usize..range.end as usize]
+    }
+
+    /// Counts something that cannot be used; the detail is asked for only where it is the first.
+    pub(crate) fn reject(&mut self, reason: Reason, detail: impl FnOnce() -> String) {
+        match self.rejects.iter_mut().find(|reject| reject.reason == reason) {
+            Some(reject) => reject.count = reject.count.saturating_add(1),
+            None => self.rejects.push(Reject { reason, count: 1, detail: detail() }),
+        }
+    }
+
+    /// Decodes one record: takes back what was added of it where it fails, and says so where it holds nothing.
+    pub(crate) fn record(&mut self, decode: impl FnOnce(&mut Decoded) -> Result<(), Fault>) {
+        self.start = self.bytes.len();
+        let (samples, events) = (self.samples.len(), self.events.len());
+        let rejected = self.rejected();
+        match decode(self) {
+            Ok(()) if (samples, events, rejected) == (self.samples.len(), self.events.len(), self.rejected()) => {
+                self.reject(Reason::NothingInside, || "no sample or event inside".to_owned());
+            }
+            Ok(()) => {}
+            Err(fault) => {
+                self.bytes.truncate(self.start);
+                self.samples.truncate(samples);
+                self.events.truncate(events);
+                self.reject(fault.reason, || fault.detail);
+            }
+        }
+    }
+
+    fn rejected(&self) -> u64 {
+        self.rejects.iter().map(|reject| u64::from(reject.count)).sum()
+    }
+
+    /// The place where the next bytes will lie.
+    pub(crate) fn place(&self) -> u32 {
+        self.bytes.len() as u32
+    }
+
+    /// Appends a part of a raw series key.
+    pub(crate) fn text(&mut self, text: &[u8]) {
+        self.bytes.extend_from_slice(text);
+    }
+
+    /// Ends a part of a raw series key.
+    pub(crate) fn separate(&mut self) {
+        self.bytes.push(SEPARATOR);
+    }
+
+    /// Appends what lies at an earlier place once more.
+    pub(crate) fn again(&mut self, range: Range<u32>) -> Result<(), Fault> {
+        self.room()?;
+        self.bytes.extend_from_within(range.start as usize..range.end as usize);
+        Ok(())
+    }
+
+    /// Appends a sample whose key begins at `start` and ends here. A value that is not finite is refused.
+    pub(crate) fn sample(&mut self, start: u32, time: Time, value: f64, kind: Kind) -> Result<(), Fault> {
+        self.room()?;
+        let series = start..self.place();
+        if value.is_finite() {
+            self.samples.push(Sample { series, time, value, kind });
+        } else {
+            let name = shorten(&self.bytes[start as usize..]);
+            self.bytes.truncate(start as usize);
+            self.reject(Reason::NotFinite, || format!("value of `{name}` is {value}"));
+        }
+        Ok(())
+    }
+
+    /// Fails where the record has unfolded to more than may be held for it.
+    pub(crate) fn room(&self) -> Result<(), Fault> {
+        if self.bytes.len() - self.start > MAX_UNFOLDED_BYTES || self.bytes.len() > u32::MAX as usize / 2 {
+            let detail = format!("unfolds to more than {MAX_UNFOLDED_BYTES} bytes");
+            return Err(Fault { reason: Reason::Oversized, detail });
+        }
+        Ok(())
+    }
+}
+
+/// Why a whole record cannot be used.
+pub(crate) struct Fault {
+    pub(crate) reason: Reason,
+    pub(crate) detail: String,
+}
+
+impl Fault {
+    /// The bytes are not what the format says.
+    pub(crate) fn undecodable(detail: impl Into<String>) -> Fault {
+        Fault { reason: Reason::Undecodable, detail: detail.into() }
+    }
+}
+
+/// The beginning of a text, for messages; of a raw series key its name.
+pub(crate) fn shorten(text: &[u8]) -> String {
+    let name = text.split(|byte| *byte == SEPARATOR).next().unwrap_or_default();
+    let cut = &name[..name.len().min(80)];
+    let mut shown = String::from_utf8_lossy(cut).into_owned();
+    if cut.len() < name.len() {
+        shown.push('…');
+    }
+    shown
+}

@@ -1,0 +1,5 @@
+//! Not here yet.
+
+/// A document.
+#[derive(Debug, Default)]
+pub(crate) struct Tape;

@@ -1,0 +1,244 @@
+//! One broker process and its data.
+
+use crate::installation::Installation;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long a start or a stop may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Any identifier serves: the data live as long as the test.
+const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
+
+/// A broker for tests. It is stopped, and its data removed, when it is dropped or its process ends.
+pub struct Broker {
+    brokers: String,
+    /// None where `VITALSIGN_TEST_BROKERS` names a broker that is not ours.
+    own: Option<Own>,
+}
+
+struct Own {
+    installation: Installation,
+    folder: TempDir,
+    running: Option<Running>,
+}
+
+struct Running {
+    java: Child,
+    guard: Guard,
+}
+
+/// A shell that kills the broker and removes its data once its standard input ends, which is when we have
+/// ended, in whatever way.
+struct Guard {
+    shell: Child,
+    _input: Option<ChildStdin>,
+}
+
+impl Broker {
+    /// Starts a broker of its own and waits until it answers.
+    ///
+    /// # Panics
+    /// Where Java or Maven is missing, or the broker does not start. The message names the remedy.
+    #[allow(clippy::new_without_default)]
+    pub fn start() -> Broker {
+        if let Some(brokers) = std::env::var("VITALSIGN_TEST_BROKERS").ok().filter(|brokers| !brokers.is_empty()) {
+            return Broker { brokers, own: None };
+        }
+        let installation = Installation::ready();
+        let folder = TempDir::with_prefix("vitalsign-kafka-").expect("a temporary folder can be made");
+        let [port, controller] = free_ports();
+        let properties = folder.path().join("server.properties");
+        std::fs::write(&properties, server_properties(folder.path(), port, controller))
+            .expect("the broker's settings can be written");
+        let formatted = installation
+            .java()
+            .args(["kafka.tools.StorageTool", "format", "--standalone", "-t", CLUSTER_ID, "-c"])
+            .arg(&properties)
+            .output()
+            .unwrap_or_else(|e| panic!("{}", no_java(&e)));
+        assert!(
+            formatted.status.success(),
+            "the broker's folder could not be formatted\n{}{}",
+            String::from_utf8_lossy(&formatted.stdout),
+            String::from_utf8_lossy(&formatted.stderr)
+        );
+        let running = Some(run(&installation, folder.path()));
+        Broker { brokers: format!("127.0.0.1:{port}"), own: Some(Own { installation, folder, running }) }
+    }
+
+    /// Where it answers: host and port, as a client wants them.
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    /// Whether tests may stop it: not, where `VITALSIGN_TEST_BROKERS` names it.
+    pub fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// Stops it in an orderly way. Its data stay.
+    pub fn stop(&mut self) {
+        if let Some(running) = self.own_mut().running.take() {
+            running.stop();
+        }
+    }
+
+    /// Kills it at once, as a power failure would. Its data stay.
+    pub fn kill(&mut self) {
+        if let Some(running) = self.own_mut().running.take() {
+            running.kill();
+        }
+    }
+
+    /// Starts it again, on the same port and data, after `stop` or `kill`.
+    pub fn restart(&mut self) {
+        self.stop();
+        let own = self.own_mut();
+        own.running = Some(run(&own.installation, own.folder.path()));
+    }
+
+    fn own_mut(&mut self) -> &mut Own {
+        self.own.as_mut().expect("only a broker that the test has started can be stopped")
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(running) = self.own.as_mut().and_then(|own| own.running.take()) {
+            running.stop();
+        }
+    }
+}
+
+impl Running {
+    /// SIGTERM, and SIGKILL only where that was not enough.
+    fn stop(mut self) {
+        self.guard.dismiss();
+        let id = self.java.id().to_string();
+        // The shell's own `kill`: the command of that name is not on every machine.
+        let asked = Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &id]).status();
+        let since = Instant::now();
+        while asked.as_ref().is_ok_and(|status| status.success()) && since.elapsed() < PATIENCE {
+            if matches!(self.java.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.kill();
+    }
+
+    fn kill(mut self) {
+        self.guard.dismiss();
+        // An error says that the process has ended already.
+        let _ = self.java.kill();
+        let _ = self.java.wait();
+    }
+}
+
+impl Guard {
+    fn over(java: &Child, folder: &Path) -> Guard {
+        let mut shell = Command::new("sh")
+            .args(["-c", "cat >/dev/null; kill -KILL \"$1\"; rm -rf \"$2\"", "sh", &java.id().to_string()])
+            .arg(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a shell can be started");
+        let input = shell.stdin.take();
+        Guard { shell, _input: input }
+    }
+
+    /// Ends the guard before the process that it guards: its id may be another's afterwards.
+    fn dismiss(&mut self) {
+        let _ = self.shell.kill();
+        let _ = self.shell.wait();
+    }
+}
+
+fn run(installation: &Installation, folder: &Path) -> Running {
+    let mut java = installation
+        .java()
+        .arg("kafka.Kafka")
+        .arg(folder.join("server.properties"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|e| panic!("{}", no_java(&e)));
+    let guard = Guard::over(&java, folder);
+    let output = java.stdout.take().expect("the broker's output is piped");
+    let (tell, hear) = mpsc::channel();
+    // Reads to the end: a broker whose output nobody takes stands still.
+    std::thread::spawn(move || {
+        let mut said = Vec::new();
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if line.contains("Kafka Server started") {
+                let _ = tell.send(Ok(()));
+            }
+            if said.len() < 200 {
+                said.push(line);
+            }
+        }
+        let _ = tell.send(Err(said.join("\n")));
+    });
+    let running = Running { java, guard };
+    match hear.recv_timeout(PATIENCE) {
+        Ok(Ok(())) => running,
+        Ok(Err(said)) => {
+            running.kill();
+            panic!("the broker ended instead of starting\n{said}")
+        }
+        Err(_) => {
+            running.kill();
+            panic!("the broker was not up after {} s", PATIENCE.as_secs())
+        }
+    }
+}
+
+fn no_java(error: &std::io::Error) -> String {
+    format!("cannot run java ({error}): install Java 17, or name a broker in VITALSIGN_TEST_BROKERS")
+}
+
+/// Both are held until both are known, so that they differ.
+fn free_ports() -> [u16; 2] {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port is free"));
+    listeners.map(|listener| listener.local_addr().expect("a bound socket has an address").port())
+}
+
+fn server_properties(folder: &Path, port: u16, controller: u16) -> String {
+    let data = folder.join("data");
+    format!(
+        "process.roles=broker,controller
+node.id=1
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+controller.quorum.bootstrap.servers=127.0.0.1:{controller}
+log.dirs={data}
+# One broker: every internal topic has one replica.
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+# A group starts at once instead of after 3 s.
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+# Event times may lie years back or ahead; without these the broker deletes or refuses the records.
+log.retention.ms=-1
+log.message.timestamp.before.max.ms=9223372036854775807
+log.message.timestamp.after.max.ms=9223372036854775807
+log.segment.delete.delay.ms=1000
+",
+        data = data.display()
+    )
+}

@@ -24,63 +24,40 @@ pub(crate) fn write(moment: &Moment, orders: &mut u64, random: &mut Random, outp
 
     *orders += 1;
     let order = *orders;
-    log(
-        moment,
-        random,
-        outputs,
-        json!({ "level": "info", "service": "checkout", "message": format!("order {order} placed"), "order": order }),
-    );
+    let mut log = |level: &str, service: &str, message: String, more: Value| {
+        let time = moment.within(random);
+        let mut event = json!({ "ts": time.to_string(), "level": level, "service": service, "message": message });
+        if let (Some(event), Value::Object(more)) = (event.as_object_mut(), more) {
+            event.extend(more);
+        }
+        outputs.push(record(EVENTS, Some(service.into()), time, &event));
+    };
+    log("info", "checkout", format!("order {order} placed"), json!({ "order": order }));
     if moment.second % 3 == 0 {
-        let took_ms = random.below(40);
-        log(
-            moment,
-            random,
-            outputs,
-            json!({ "level": "info", "service": "catalogue", "message": "page rendered", "took_ms": took_ms }),
-        );
+        log("info", "catalogue", "page rendered".into(), json!({ "took_ms": 20 + order % 17 }));
     }
     if moment.broken(Fault::SlowDatabase) && moment.second % 2 == 0 {
-        log(
-            moment,
-            random,
-            outputs,
-            json!({ "level": "warn", "service": "checkout", "message": "query took longer than 500 ms", "database": "orders" }),
-        );
+        log("warn", "checkout", "query took longer than 500 ms".into(), json!({ "database": "orders" }));
     }
     if moment.broken(Fault::FailingRelation) && moment.second % 2 == 0 {
-        log(
-            moment,
-            random,
-            outputs,
-            json!({ "level": "error", "service": "checkout", "message": format!("payment of order {order} failed: 502 from payments"), "order": order }),
-        );
+        let message = format!("payment of order {order} failed: 502 from payments");
+        log("error", "checkout", message, json!({ "order": order }));
     }
     if moment.broken(Fault::ErrorBurst) {
-        for _ in 0..2 + random.below(3) {
-            log(
-                moment,
-                random,
-                outputs,
-                json!({
-                    "level": "fatal",
-                    "service": "catalogue",
-                    "message": "cannot read the product index",
-                    "exception": {
-                        "class": "java.lang.OutOfMemoryError",
-                        "message": "Direct buffer memory",
-                        "stack": "java.lang.OutOfMemoryError: Direct buffer memory\n\tat shop.catalogue.Index.read(Index.java:118)\n\tat shop.catalogue.Pages.render(Pages.java:42)",
-                    },
-                }),
-            );
+        for _ in 0..2 + order % 3 {
+            log("fatal", "catalogue", "cannot read the product index".into(), json!({ "exception": exception() }));
         }
     }
 }
 
-fn log(moment: &Moment, random: &mut Random, outputs: &mut Vec<Output>, mut event: Value) {
-    let time = moment.within(random);
-    event["ts"] = json!(time.to_string());
-    let key = event["service"].as_str().map(|service| service.as_bytes().to_vec());
-    outputs.push(record(EVENTS, key, time, &event));
+fn exception() -> Value {
+    json!({
+        "class": "java.lang.OutOfMemoryError",
+        "message": "Direct buffer memory",
+        "stack": "java.lang.OutOfMemoryError: Direct buffer memory\n\
+                  \tat shop.catalogue.Index.read(Index.java:118)\n\
+                  \tat shop.catalogue.Pages.render(Pages.java:42)",
+    })
 }
 
 fn record(topic: &'static str, key: Option<Vec<u8>>, time: Time, body: &Value) -> Output {

@@ -6,8 +6,8 @@
 //!
 //! | topic | written as | what |
 //! |---|---|---|
-//! | `telegraf` | Influx line protocol, as Telegraf writes it; key: the host | cpu, memory, answers, heap, queries; by host |
-//! | `otlp_metrics` | OTLP protobuf, as the OpenTelemetry Collector writes it; no key | requests and their durations; by service |
+//! | `telegraf` | line protocol, as Telegraf writes it; key: the host | cpu, memory, answers, heap, queries |
+//! | `otlp_metrics` | OTLP, as the OpenTelemetry Collector writes it; no key | requests and their durations |
 //! | `shop.metrics` | JSON of the shop's own | depth of the queue, orders a minute |
 //! | `shop.events` | JSON of the shop's own | the log |
 //! | `icinga` | JSON, as Icinga 2 streams its events; no key | results of checks, changes of state |

@@ -3,6 +3,15 @@
 //! the journal of what the shell said beside them, and finds out by itself which samples count, how far
 //! time has come, and what every instant brings.
 
+mod agenda;
+mod check;
+mod health;
+mod reduce;
+mod replay;
+#[cfg(test)]
+mod tests;
+mod window;
+
 use functions::Library;
 use model::definition::Definitions;
 use model::{Element, Labels, Reason, State, Time, Transition};
@@ -143,6 +152,9 @@ pub struct Outcome {
 /// Replays `journal` over `records`. Panics where the journal says what cannot be: a place beyond its
 /// agenda's clock, or something that was due and left undone by a step that was not full.
 pub fn run(definitions: &Definitions, library: &Library, records: &[Record], journal: &[Entry]) -> Outcome {
-    let _ = (definitions, library, records, journal);
-    Outcome::default()
+    let mut world = replay::World::new(definitions, library, records);
+    for step in journal.split_inclusive(|entry| *entry == Entry::Step) {
+        world.step(step);
+    }
+    world.outcome()
 }

@@ -56,7 +56,7 @@ const SCHEDULE: [Breakage; 7] = [
     breakage(Fault::DeadHost, "host web-2 is dead", "host web-2", 40, 75),
     breakage(Fault::FailingRelation, "payments refuses what checkout asks", "checkout -> payments", 55, 85),
     breakage(Fault::ErrorBurst, "the catalogue throws fatal exceptions", "catalogue", 72, 94),
-    breakage(Fault::OddHost, "host web-3 is much slower than the others", "host web-3", 84, 106),
+    breakage(Fault::OddHost, "host web-3 is much slower than the others", "web", 84, 106),
     breakage(Fault::HostDown, "the host of the message queue is down", "message queue", 94, 114),
 ];
 

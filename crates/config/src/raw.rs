@@ -52,15 +52,15 @@ pub(crate) fn read(index: usize, file: &File, broken: &mut BTreeSet<String>, pro
         let at = byte_of(&text, location);
         let span = at..text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
         let message = error.without_snippet().to_string();
-        let problem = problems.error(&Place { file: index, span }, format!("this is no YAML: {}", first_line(&message)));
+        let problem =
+            problems.error(&Place { file: index, span }, format!("this is no YAML: {}", first_line(&message)));
         if message.contains("tag") {
             problem.help("a text that begins with `!` is quoted: \"!web-1\"");
         }
         let range = enclosing(&text, at)?;
         broken.insert(text[range.clone()].trim().split(':').next().unwrap_or("").trim_matches(['"', '\'']).to_owned());
         // The bytes become blanks, so that all places after them stay what they are.
-        let blank: String =
-            text[range.clone()].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect();
+        let blank: String = text[range.clone()].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect();
         text.replace_range(range, &blank);
     }
     None
@@ -90,10 +90,12 @@ fn byte_of(text: &str, location: Location) -> usize {
     let column = usize::try_from(location.column()).unwrap_or(usize::MAX).max(1);
     let start = line_starts(text).nth(line - 1).unwrap_or(text.len());
     let rest = &text[start..];
-    start + rest.char_indices().take_while(|(_, c)| *c != '\n').nth(column - 1).map_or_else(
-        || rest.find('\n').unwrap_or(rest.len()),
-        |(at, _)| at,
-    )
+    start
+        + rest
+            .char_indices()
+            .take_while(|(_, c)| *c != '\n')
+            .nth(column - 1)
+            .map_or_else(|| rest.find('\n').unwrap_or(rest.len()), |(at, _)| at)
 }
 
 fn line_starts(text: &str) -> impl Iterator<Item = usize> {

@@ -56,8 +56,6 @@ pub struct SourceSettings {
     pub group: String,
     /// Further settings of the Kafka client.
     pub properties: Vec<(String, Secret)>,
-    /// What determines how its records become samples, in one canonical text.
-    pub(crate) mapping: String,
 }
 
 /// Where and how state is kept.

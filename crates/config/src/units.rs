@@ -36,7 +36,8 @@ pub(crate) fn split(text: &str) -> Option<(f64, &str)> {
     let mut end = 0;
     let bytes = text.as_bytes();
     while end < bytes.len() {
-        let exponent = matches!(bytes[end], b'e' | b'E') && bytes.get(end + 1).is_some_and(|b| b"+-0123456789".contains(b));
+        let exponent =
+            matches!(bytes[end], b'e' | b'E') && bytes.get(end + 1).is_some_and(|b| b"+-0123456789".contains(b));
         let sign = matches!(bytes[end], b'-' | b'+') && (end == 0 || matches!(bytes[end - 1], b'e' | b'E'));
         if !(bytes[end].is_ascii_digit() || bytes[end] == b'.' || exponent || sign) {
             break;

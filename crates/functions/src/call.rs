@@ -1,9 +1,21 @@
 //! Calling a function: what it is given, what it answers, and how it can fail.
 
-use crate::Parameter;
+use crate::arguments::{CheckArguments, PropagationArguments};
+use crate::declaration::{Declaration, entry_point};
+use crate::host::{budgeted, failure, shortened};
+use crate::values::{Answer, bounded, kind, printed, to_value};
+use crate::{Parameter, Script};
 use model::{Element, Event, Labels, Point, Span, State, Time, Value};
+use rhai::{AST, CallFnOptions, Dynamic, Engine, Scope};
+use sha2::{Digest, Sha256};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Bytes of a verdict's message and of its detail; what is longer is cut.
+const MESSAGE_BYTES: usize = 1024;
+const DETAIL_BYTES: usize = 8 * 1024;
 
 /// A compiled script.
 #[derive(Debug)]
@@ -18,8 +30,14 @@ pub struct Function {
     pub description: String,
     /// What it wants, in the order in which the script declares it.
     pub parameters: Vec<Parameter>,
-    /// A hash of the script's text.
+    /// The first 64 bits of SHA-256 over the script's text.
     pub fingerprint: u64,
+    engine: Arc<Engine>,
+    ast: AST,
+    /// Bytes that calls left behind in values that hold themselves; Rhai counts references, so nothing frees them.
+    leaked: AtomicUsize,
+    /// How many such bytes there may be.
+    most_leaked: usize,
 }
 
 /// What a function is for.
@@ -147,10 +165,42 @@ pub struct Dependency<'a> {
 }
 
 impl Function {
+    pub(crate) fn new(
+        script: &Script,
+        declaration: Declaration,
+        engine: Arc<Engine>,
+        ast: AST,
+        most_leaked: usize,
+    ) -> Function {
+        let digest = Sha256::digest(script.text.as_bytes());
+        Function {
+            name: script.name.as_str().into(),
+            kind: declaration.kind,
+            summary: declaration.summary,
+            description: declaration.description,
+            parameters: declaration.parameters,
+            fingerprint: digest.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte)),
+            engine,
+            ast,
+            leaked: AtomicUsize::new(0),
+            most_leaked,
+        }
+    }
+
     /// Runs a check function. Nothing where it said nothing: then the state stays.
     pub fn check(&self, call: &CheckCall<'_>) -> Result<Option<Verdict>, Failure> {
-        let _ = call;
-        Ok(None)
+        assert_eq!(self.kind, FunctionKind::Check, "`{}` is no check function", self.name);
+        self.run(CheckArguments::new(&self.parameters, call), |answer| match answer.read_lock::<Answer>() {
+            Some(answer) => Ok(Some(Verdict {
+                state: answer.state,
+                message: bounded(&answer.message, MESSAGE_BYTES),
+                detail: bounded(&answer.detail, DETAIL_BYTES),
+                expires: answer.expires,
+                data: to_value(&answer.data),
+            })),
+            None if answer.is_unit() => Ok(None),
+            None => Err(wrong_answer(answer, "clear(), deviating(..), critical(..), unknown(..) or nothing")),
+        })
     }
 
     /// Runs a propagation function. Nothing where it said nothing.
@@ -160,7 +210,58 @@ impl Function {
         own: State,
         dependencies: &[Dependency<'_>],
     ) -> Result<Option<State>, Failure> {
-        let _ = (element, own, dependencies);
-        Ok(None)
+        assert_eq!(self.kind, FunctionKind::Propagation, "`{}` is no propagation function", self.name);
+        let arguments = PropagationArguments::new(element, own, dependencies);
+        self.run(arguments, |answer| match answer.read_lock::<State>() {
+            Some(state) => Ok(Some(*state)),
+            None if answer.is_unit() => Ok(None),
+            None => match answer.read_lock::<Answer>() {
+                Some(answer) => Ok(Some(answer.state)),
+                None => Err(wrong_answer(answer, "a state such as CRITICAL or nothing")),
+            },
+        })
     }
+
+    /// One call within its budget, and what `read` makes of its answer.
+    fn run<A: Clone + Send + Sync + 'static, T>(
+        &self,
+        argument: A,
+        read: impl FnOnce(&Dynamic) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        if self.leaked.load(Ordering::Relaxed) > self.most_leaked {
+            let message = "its calls leave values behind that hold themselves; it is not run again".to_owned();
+            return Err(Failure { kind: FailureKind::Memory, message, line: 0, column: 0 });
+        }
+        let argument = Dynamic::from(argument);
+        let before = meter::held();
+        let run = || {
+            let answer = budgeted(|| {
+                let options = CallFnOptions::new().eval_ast(false).rewind_scope(false);
+                let (mut scope, argument) = (Scope::new(), (argument.clone(),));
+                self.engine.call_fn_with_options(options, &mut scope, &self.ast, entry_point(self.kind), argument)
+            });
+            let answer: Result<Dynamic, Failure> = answer.map_err(failure);
+            let began = meter::held();
+            let result = answer.as_ref().map_err(Failure::clone).and_then(read);
+            (result, meter::held() - began)
+        };
+        // A panic in the interpreter is the script's failure too, and must not take the process with it.
+        let (result, kept) = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+            let message = "the interpreter came to a state that it does not know".to_owned();
+            (Err(Failure { kind: FailureKind::Error, message, line: 0, column: 0 }), 0)
+        });
+        if let Ok(left) = usize::try_from(meter::held() - before - kept) {
+            self.leaked.fetch_add(left, Ordering::Relaxed);
+        }
+        result
+    }
+}
+
+fn wrong_answer(answer: &Dynamic, wanted: &str) -> Failure {
+    let found = match kind(answer) {
+        found @ ("number" | "text" | "state" | "boolean" | "duration") => format!("the {found} {}", printed(answer)),
+        found => format!("a {found}"),
+    };
+    let message = format!("the function gave back {found}, {wanted} is wanted");
+    Failure { kind: FailureKind::Type, message: shortened(&message, MESSAGE_BYTES).into_owned(), line: 0, column: 0 }
 }

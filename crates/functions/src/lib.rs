@@ -7,17 +7,21 @@
 //!
 //! Only this crate knows Rhai.
 
+mod arguments;
 mod call;
+mod declaration;
+mod events;
 mod evidence;
+mod host;
 mod library;
 mod parameter;
+mod reference;
+mod series;
+mod statistics;
+mod values;
 
 pub use call::{CheckCall, Dependency, Failure, FailureKind, Function, FunctionKind, Seen, Verdict};
 pub use evidence::evidence;
 pub use library::{Library, Script, ScriptError, shipped};
 pub use parameter::{Parameter, ParameterKind};
-
-/// Markdown of the script interface and of the shipped functions.
-pub fn reference() -> String {
-    String::new()
-}
+pub use reference::reference;

@@ -1,3 +1,563 @@
 //! The state machine: records and the shell's words go in, transitions and what must be kept come out.
+//! It does no IO, reads no clock and starts no thread. A shell polls, calls `Engine::admit` and `fill`
+//! for each batch, then `Engine::advance`, and commits what `Engine::collect` gives.
+//!
+//! In front of the frontier, `fill` puts each sample into a pane, in shards that share nothing. Behind
+//! it, `advance` takes instants in ascending event time: windows close into points, checks run on them,
+//! and what they say becomes health, once for each instant.
 
+mod blocks;
+mod calendar;
+mod checks;
+mod frontier;
+mod health;
+mod lane;
+mod plan;
+mod quantile;
+mod shard;
 pub mod state;
+mod sum;
+mod windows;
+
+pub use frontier::Said;
+pub use shard::{Refusal, Shard, fill};
+
+use crate::blocks::Blocks;
+use crate::checks::{Checks, Trigger};
+use crate::frontier::Frontiers;
+use crate::health::Topology;
+use crate::plan::{ArgumentPlan, Plan};
+use crate::state::{
+    AgendaRecord, Change, ElementRecord, Entry, Instant, PartitionKey, PartitionRecord, Restored, Standing,
+};
+use crate::windows::Windows;
+use codec::Format;
+use functions::Library;
+use hashbrown::HashMap;
+use model::definition::{Definitions, Propagation, Shape};
+use model::record::Batch;
+use model::{Element, Labels, Span, State, Time};
+use std::sync::Arc;
+
+/// Everything behind the frontier.
+#[derive(Debug)]
+pub struct Engine {
+    plan: Arc<Plan>,
+    library: Arc<Library>,
+    frontiers: Frontiers,
+    agendas: Vec<Agenda>,
+    windows: Windows,
+    checks: Checks,
+    topology: Topology,
+    blocks: Blocks,
+    /// What a start has found to be no longer wanted.
+    dropped: Vec<Change>,
+    /// The records of elements that were kept and have not come yet.
+    kept_elements: HashMap<Element, ElementRecord>,
+}
+
+/// How far an agenda has come.
+#[derive(Debug, Default)]
+struct Agenda {
+    record: AgendaRecord,
+    changed: bool,
+}
+
+/// What a step came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Whether there are transitions, so that a commit is due at once.
+    pub transitions: bool,
+    /// Whether instants are left over for the next step.
+    pub more: bool,
+    /// Partitions that are so far ahead of those who read them that they must wait; all others may be read.
+    pub ahead: Vec<PartitionKey>,
+}
+
+/// What a start has made of what was kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Instances of streams that live on.
+    pub instances: usize,
+    /// Check instances that live on.
+    pub checks: usize,
+    /// Instances, check instances, elements and blocks that nothing asks for any more.
+    pub dropped: usize,
+}
+
+/// A check instance, for those who look on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckRun {
+    /// Which one.
+    pub key: state::CheckKey,
+    /// When it last ran, in event time, since the start.
+    pub last_run: Option<Time>,
+}
+
+impl Engine {
+    /// Makes the engine and its shards, one for each worker, from definitions and what was kept. Formats are
+    /// those of the sources, in their order; the library has the functions that the definitions name.
+    pub fn new(
+        definitions: Arc<Definitions>,
+        formats: Arc<[Format]>,
+        library: Arc<Library>,
+        workers: usize,
+        restored: Restored,
+    ) -> (Engine, Vec<Shard>, Kept) {
+        let plan = Arc::new(Plan::new(definitions.clone(), &library));
+        let mut shards: Vec<Shard> = (0..workers.max(1)).map(|_| Shard::new(plan.clone(), formats.clone())).collect();
+        let mut engine = Engine {
+            frontiers: Frontiers::new(definitions),
+            agendas: plan.agendas.iter().map(|_| Agenda::default()).collect(),
+            windows: Windows::new(plan.clone()),
+            checks: Checks::new(plan.clone(), library.clone(), restored.checks.clone()),
+            topology: Topology::default(),
+            blocks: Blocks::new(plan.clone(), &restored),
+            dropped: Vec::new(),
+            kept_elements: restored.elements.iter().cloned().collect(),
+            library,
+            plan,
+        };
+        let kept = engine.restore(restored, &mut shards);
+        (engine, shards, kept)
+    }
+
+    fn restore(&mut self, restored: Restored, shards: &mut [Shard]) -> Kept {
+        self.topology.sequence = restored.sequence;
+        let mut numbers = HashMap::new();
+        for (name, record) in &restored.sources {
+            self.frontiers.restore_source(name, record.clone());
+        }
+        for (key, record, replay) in self.blocks.restore(&restored, shards, &mut numbers) {
+            self.frontiers.own(shards, key, record, replay, true);
+        }
+        self.frontiers.awake(shards);
+        for (names, record) in &restored.agendas {
+            if let Some(place) = self.plan.agendas.iter().position(|agenda| agenda.names == *names) {
+                self.agendas[place].record = *record;
+            }
+        }
+        self.windows.meet(shards, &numbers);
+        self.windows.free_numbers();
+        self.add_written();
+        let mut living = Vec::new();
+        for (fingerprint, labels, record) in restored.instances {
+            match self.plan.feeds.iter().position(|feed| feed.fingerprint == fingerprint) {
+                Some(feed) => living.push((feed, self.windows.restore(feed, &labels, record))),
+                None => self.dropped.push(Change::Instance { feed: fingerprint, labels, record: None }),
+            }
+        }
+        for (feed, instance) in &living {
+            self.hold(*feed, *instance, None);
+        }
+        for agenda in 0..self.agendas.len() {
+            let AgendaRecord { origin, place } = self.agendas[agenda].record;
+            if let Some(origin) = origin {
+                self.bind(agenda, origin, place.map_or(origin, |place| place.time));
+            }
+        }
+        for (feed, instance) in &living {
+            self.checks.instance_born(*feed, *instance, &mut self.windows, &mut self.topology, None);
+        }
+        let gone = std::mem::take(&mut self.kept_elements).into_keys().map(|element| Change::Element {
+            element,
+            sequence: self.topology.sequence,
+            record: None,
+        });
+        self.dropped.extend(gone);
+        let dropped = self.dropped.len() + self.checks.drop_kept();
+        Kept { instances: living.len(), checks: self.checks.instances.iter().flatten().count(), dropped }
+    }
+
+    /// Adds the elements that are written out.
+    fn add_written(&mut self) {
+        let plan = self.plan.clone();
+        for component in plan.definitions.components.iter().filter(|component| component.for_each.is_none()) {
+            let element = Element::component(component.name.clone());
+            self.add(element.clone(), element, &component.kind, &component.labels, None, &component.propagation, None);
+        }
+        for relation in plan.definitions.relations.iter().filter(|relation| relation.for_each.is_none()) {
+            let element = Element::relation(relation.from.clone(), relation.to.clone());
+            self.add(element.clone(), element, &relation.kind, &relation.labels, None, &relation.propagation, None);
+        }
+    }
+
+    /// Adds an element, with what was kept of it, and binds checks to it.
+    #[allow(clippy::too_many_arguments)]
+    fn add(
+        &mut self,
+        element: Element,
+        definition: Element,
+        kind: &Arc<str>,
+        labels: &Labels,
+        instance: Option<Labels>,
+        propagation: &Propagation,
+        now: Option<Time>,
+    ) -> usize {
+        if let Some(place) = self.topology.place(&element) {
+            return place;
+        }
+        let kept = self.kept_elements.remove(&element);
+        let known = kept.is_some();
+        let labels = instance.as_ref().map_or_else(|| labels.clone(), |instance| labels.with(instance));
+        let (own, propagated, error) = match kept {
+            Some(record) => (record.own, record.propagated, record.error),
+            None => (Standing::default(), Standing::default(), None),
+        };
+        let definition_name = definition.to_string().into();
+        let record =
+            ElementRecord { kind: kind.clone(), labels, instance, definition: definition_name, own, propagated, error };
+        let place = self.topology.add(element, record, propagation.clone(), known);
+        self.checks.element_born(place, &definition, &mut self.windows, &mut self.topology, now);
+        place
+    }
+
+    /// Makes the elements that templates want for an instance of a feed, and holds on to them.
+    fn hold(&mut self, feed: usize, instance: u32, now: Option<Time>) {
+        for (element, definition, kind, labels, propagation) in self.wanted(feed, instance) {
+            let of_instance = self.windows.labels(feed, instance).clone();
+            let place = self.add(element, definition, &kind, &labels, Some(of_instance), &propagation, now);
+            self.topology.state_mut(place).holders += 1;
+        }
+    }
+
+    /// Lets go of the elements that templates made for an instance of a feed.
+    fn release(&mut self, feed: usize, instance: u32) {
+        for (element, ..) in self.wanted(feed, instance) {
+            let Some(place) = self.topology.place(&element) else { continue };
+            let of = self.topology.state_mut(place);
+            of.holders -= 1;
+            if of.holders == 0 {
+                self.checks.element_gone(&element, &mut self.windows, &mut self.topology);
+                self.topology.remove(place);
+            }
+        }
+    }
+
+    /// The elements that templates make of an instance: each with its definition, kind, labels, propagation.
+    fn wanted(&self, feed: usize, instance: u32) -> Vec<(Element, Element, Arc<str>, Labels, Propagation)> {
+        let stream = self.plan.lanes[self.plan.feeds[feed].lane].stream;
+        let labels = self.windows.labels(feed, instance);
+        let definitions = &self.plan.definitions;
+        let components = definitions.components.iter().filter(|of| of.for_each == Some(stream)).map(|of| {
+            let element = Element::component(filled_in(&of.name, labels));
+            (element, Element::component(of.name.clone()), of.kind.clone(), of.labels.clone(), of.propagation.clone())
+        });
+        let relations = definitions.relations.iter().filter(|of| of.for_each == Some(stream)).map(|of| {
+            let element = Element::relation(filled_in(&of.from, labels), filled_in(&of.to, labels));
+            let definition = Element::relation(of.from.clone(), of.to.clone());
+            (element, definition, of.kind.clone(), of.labels.clone(), of.propagation.clone())
+        });
+        components.chain(relations).collect()
+    }
+
+    /// Brings the instances to life that bindings to written elements name.
+    fn bind(&mut self, agenda: usize, origin: Time, now: Time) {
+        self.checks.bind(agenda, origin, now, &mut self.windows, &mut self.topology);
+    }
+
+    /// Takes in a partition that is to be read from an offset on, where it is not known yet. The shell commits
+    /// before it reads it.
+    pub fn found(
+        &mut self,
+        shards: &mut [Shard],
+        partition: PartitionKey,
+        start_offset: i64,
+        topic_id: Option<String>,
+    ) {
+        self.frontiers.found(shards, partition, start_offset, topic_id);
+    }
+
+    /// Where each known partition is to be read from: the next offset, and how its time stands there.
+    pub fn positions(&self, shards: &[Shard]) -> Vec<(PartitionKey, PartitionRecord)> {
+        self.frontiers.positions(shards).collect()
+    }
+
+    /// Notes a batch before it is filled; gives the worker that owns its partition.
+    pub fn admit(&mut self, shards: &mut [Shard], batch: &Batch) -> usize {
+        self.frontiers.admit(shards, batch)
+    }
+
+    /// Whether records below the committed positions are still read again: until then nothing advances.
+    pub fn replaying(&self, shards: &[Shard]) -> bool {
+        self.frontiers.replaying(shards)
+    }
+
+    /// How far a source's time has come.
+    pub fn frontier(&self, source: usize) -> Option<Time> {
+        self.frontiers.sources[source].record.frontier
+    }
+
+    /// How many blocks open windows are kept in.
+    pub fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Instances that bounds kept out since the start.
+    pub fn overflow(&self) -> u64 {
+        self.windows.overflow
+    }
+
+    /// How often check functions have run since the start.
+    pub fn runs(&self) -> u64 {
+        self.checks.runs
+    }
+
+    /// All check instances, with when they last ran.
+    pub fn check_runs(&self) -> impl Iterator<Item = CheckRun> + '_ {
+        self.checks.instances.iter().flatten().map(|of| CheckRun { key: self.checks.key(of), last_run: of.last_run })
+    }
+
+    /// Takes the engine forward to what the shards hold and the shell says. Does no IO, reads no clock, does
+    /// bounded work.
+    pub fn advance(&mut self, shards: &mut [Shard], said: &[Said]) -> Step {
+        self.frontiers.observe(shards, said);
+        if self.replaying(shards) {
+            return Step::default();
+        }
+        let told = self.topology.sequence;
+        for (lane, number) in self.windows.meet(shards, &HashMap::new()) {
+            self.blocks.note(lane, number);
+        }
+        self.start_clocks(shards);
+        let mut left = self.plan.definitions.limits.instants_per_step;
+        let mut last: Option<(usize, Instant)> = None;
+        let mut more = false;
+        while let Some((agenda, instant)) = self.next(shards) {
+            if left == 0 {
+                more = true;
+                break;
+            }
+            left -= 1;
+            if let Some((of, place)) = last.filter(|(of, _)| *of != agenda) {
+                self.note_place(of, place);
+            }
+            self.evaluate(agenda, instant, shards); // windows close, checks run on their points
+            self.topology.apply(instant.time, &self.library); // own -> propagated -> transitions
+            self.agendas[agenda].record.place = Some(instant);
+            self.agendas[agenda].changed = true;
+            last = Some((agenda, instant));
+        }
+        if let Some((agenda, place)) = last {
+            self.note_place(agenda, place);
+        }
+        self.frontiers.journal.push(Entry::Step);
+        self.trim(shards);
+        Step { transitions: self.topology.sequence > told, more, ahead: self.ahead(shards) }
+    }
+
+    fn note_place(&mut self, agenda: usize, place: Instant) {
+        self.frontiers.journal.push(Entry::Advanced { agenda: self.plan.agendas[agenda].names.clone(), place });
+    }
+
+    /// The clock of an agenda: the least frontier of its sources.
+    fn clock(&self, agenda: usize) -> Option<Time> {
+        let frontiers = self.plan.agendas[agenda].sources.iter().map(|source| self.frontier(*source));
+        frontiers.min().flatten()
+    }
+
+    /// Gives an origin to agendas whose clock has just begun to run, and binds what is written out.
+    fn start_clocks(&mut self, shards: &[Shard]) {
+        for agenda in 0..self.agendas.len() {
+            if self.agendas[agenda].record.origin.is_some() || self.clock(agenda).is_none() {
+                continue;
+            }
+            let sources = &self.plan.agendas[agenda].sources;
+            let origin = sources.iter().filter_map(|source| self.frontiers.first_watermark(shards, *source)).min();
+            if let Some(origin) = origin {
+                self.agendas[agenda].record.origin = Some(origin);
+                self.agendas[agenda].changed = true;
+                self.bind(agenda, origin, origin);
+            }
+        }
+    }
+
+    /// The earliest instant that is due on any agenda.
+    fn next(&mut self, shards: &[Shard]) -> Option<(usize, Instant)> {
+        let due = (0..self.agendas.len()).filter_map(|agenda| Some((self.next_of(agenda, shards)?, agenda)));
+        let due: Option<(Instant, usize)> = due.collect::<Vec<_>>().into_iter().min();
+        due.map(|(instant, agenda)| (agenda, instant))
+    }
+
+    fn next_of(&mut self, agenda: usize, shards: &[Shard]) -> Option<Instant> {
+        let clock = self.clock(agenda)?;
+        let AgendaRecord { origin, place } = self.agendas[agenda].record;
+        let mut next = self.checks.next_timer(agenda).map(|time| Instant { time, phase: 0 });
+        for feed in self.plan.clone().agendas[agenda].feeds.iter().copied() {
+            let windowed = self.plan.lanes[self.plan.feeds[feed].lane].cut.is_some();
+            let time = self.windows.next(feed, shards, place, origin?);
+            let instant = time.map(|time| Instant { time, phase: u8::from(!windowed) });
+            next = next.into_iter().chain(instant).min();
+            if !windowed {
+                next = next
+                    .into_iter()
+                    .chain(
+                        self.windows.next_expiry(feed, &self.frontiers, clock).map(|time| Instant { time, phase: 0 }),
+                    )
+                    .min();
+            }
+        }
+        // A timer that a start has made too late for its time is due now.
+        let late = |next: Instant, place: Instant| {
+            if next > place { next } else { Instant { time: place.time + Span::from_nanos(1), phase: 0 } }
+        };
+        let next = next.map(|next| place.map_or(next, |place| late(next, place)));
+        next.filter(|next| if next.phase == 0 { next.time <= clock } else { next.time < clock })
+    }
+
+    /// Does all that is due at an instant of an agenda.
+    fn evaluate(&mut self, agenda: usize, instant: Instant, shards: &mut [Shard]) {
+        let plan = self.plan.clone();
+        let feeds = &plan.agendas[agenda].feeds;
+        let cut_of = |feed: &usize| plan.lanes[plan.feeds[*feed].lane].cut.as_ref();
+        if instant.phase > 0 {
+            for feed in feeds.iter().filter(|feed| cut_of(feed).is_none()) {
+                self.take_events(*feed, instant.time, shards);
+            }
+            return;
+        }
+        let Some(origin) = self.agendas[agenda].record.origin else { return };
+        let place = self.agendas[agenda].record.place;
+        let ends = |feed: &usize| cut_of(feed).is_some_and(|cut| cut.last_end(instant.time) == instant.time);
+        let closing: Vec<usize> = feeds.iter().copied().filter(ends).collect();
+        let closing: Vec<usize> = closing
+            .into_iter()
+            .filter(|feed| self.windows.next(*feed, shards, place, origin) == Some(instant.time))
+            .collect();
+        let mut events = HashMap::new();
+        let mut born = Vec::new();
+        for feed in &closing {
+            let (fresh, of_windows) = self.windows.close(*feed, instant.time, shards, &self.frontiers);
+            born.extend(fresh.into_iter().map(|instance| (*feed, instance)));
+            events.insert(*feed, of_windows);
+        }
+        self.bring_forth(&born, instant.time);
+        for feed in &closing {
+            self.run_checks(*feed, instant.time, &events[feed]);
+        }
+        self.checks.fire(agenda, instant.time, &mut self.topology);
+        for feed in feeds {
+            if closing.contains(feed) || cut_of(feed).is_none() {
+                for instance in self.windows.expired(*feed, instant.time, &self.frontiers) {
+                    self.retire(*feed, instance, shards);
+                }
+            }
+        }
+    }
+
+    /// Makes elements and check instances for instances that were born.
+    fn bring_forth(&mut self, born: &[(usize, u32)], time: Time) {
+        for (feed, instance) in born {
+            self.hold(*feed, *instance, Some(time));
+        }
+        for (feed, instance) in born {
+            self.checks.instance_born(*feed, *instance, &mut self.windows, &mut self.topology, Some(time));
+        }
+    }
+
+    /// Runs the checks that a feed's closed windows make run.
+    fn run_checks(&mut self, feed: usize, time: Time, events: &HashMap<u32, Vec<model::Event>>) {
+        let plan = self.plan.clone();
+        let living: Vec<u32> = self.windows.living(feed).collect();
+        for instance in living {
+            let of = &mut self.windows.feeds[feed].instances[instance as usize];
+            let (Some(point), triggers) = (of.current.take(), of.triggers.clone()) else { continue };
+            for place in triggers {
+                let Some(check) = self.checks.instances[place].as_ref().map(|of| of.check) else { continue };
+                let check = &plan.checks[check];
+                let ArgumentPlan::Input(input) = &check.arguments[check.trigger] else { continue };
+                let trigger = match input.shape {
+                    Shape::Events => Trigger::Events(&point, events.get(&instance).map_or(&[], Vec::as_slice)),
+                    _ if checks::shaped(input, &point).is_some() => Trigger::Window(&point),
+                    _ => continue,
+                };
+                self.checks.evaluate(place, time, &trigger, &self.windows, &mut self.topology);
+            }
+        }
+    }
+
+    /// Runs the checks that events of this time make run, one by one.
+    fn take_events(&mut self, feed: usize, time: Time, shards: &[Shard]) {
+        let lane = self.plan.feeds[feed].lane;
+        let by_instance = self.windows.events(lane, shards, time, time + Span::from_nanos(1));
+        let mut in_order: Vec<(u32, model::Event)> = by_instance
+            .into_iter()
+            .flat_map(|(instance, events)| events.into_iter().map(move |event| (instance, event)))
+            .collect();
+        in_order.sort_by(|a, b| a.1.order().cmp(&b.1.order()));
+        for (instance, event) in in_order {
+            if self.windows.at_event(feed, instance, time) {
+                self.bring_forth(&[(feed, instance)], time);
+            }
+            for place in self.windows.feeds[feed].instances[instance as usize].triggers.clone() {
+                self.checks.evaluate(place, time, &Trigger::Event(&event), &self.windows, &mut self.topology);
+            }
+        }
+    }
+
+    fn retire(&mut self, feed: usize, instance: u32, shards: &mut [Shard]) {
+        for place in std::mem::take(&mut self.windows.feeds[feed].instances[instance as usize].triggers) {
+            self.checks.drop_instance(place, &mut self.topology);
+        }
+        self.release(feed, instance);
+        self.windows.retire(feed, instance, shards);
+    }
+
+    /// Drops what no open window shows any more.
+    fn trim(&mut self, shards: &mut [Shard]) {
+        let mut oldest = Time::MAX;
+        for lane in 0..self.plan.lanes.len() {
+            let horizon = self.windows.horizon(lane, |agenda| self.agendas[agenda].record.place);
+            let stream = &self.plan.definitions.streams[self.plan.lanes[lane].stream];
+            oldest = oldest.min(horizon.map_or(Time::MIN, |horizon| horizon - stream.time_to_live.times(2)));
+            if let Some(horizon) = horizon {
+                shards.iter_mut().for_each(|shard| shard.lanes[lane].trim(horizon));
+            }
+        }
+        self.frontiers.trim(oldest);
+    }
+
+    /// Partitions that must wait for the clocks of those who read them.
+    fn ahead(&self, shards: &[Shard]) -> Vec<PartitionKey> {
+        self.frontiers.ahead(shards, |source| {
+            let readers = self.plan.agendas.iter().enumerate().filter(|(_, agenda)| agenda.sources.contains(&source));
+            readers.filter_map(|(agenda, _)| self.clock(agenda)).min()
+        })
+    }
+
+    /// All that changed since it was last asked: what one commit writes. `turns` blocks beside those that are
+    /// new are part of it. Nothing while records are read again.
+    pub fn collect(&mut self, shards: &[Shard], turns: usize) -> Vec<Change> {
+        let mut changes = Vec::new();
+        if self.replaying(shards) {
+            return changes;
+        }
+        changes.append(&mut self.dropped);
+        let committed = self.frontiers.committed(shards);
+        self.blocks.changes(turns, shards, &self.windows, &mut self.frontiers, committed, &mut changes);
+        self.frontiers.changes(shards, &mut changes);
+        for (place, agenda) in self.agendas.iter_mut().enumerate() {
+            if std::mem::take(&mut agenda.changed) {
+                changes.push(Change::Agenda { sources: self.plan.agendas[place].names.clone(), record: agenda.record });
+            }
+        }
+        self.windows.changes(&mut changes);
+        self.checks.changes(&mut changes);
+        self.topology.changes(&mut changes);
+        changes
+    }
+}
+
+/// A template with the values of labels in place of `{label}`.
+fn filled_in(template: &str, labels: &Labels) -> Arc<str> {
+    let mut text = template.to_owned();
+    for (name, value) in labels.iter() {
+        text = text.replace(&format!("{{{name}}}"), value);
+    }
+    text.into()
+}
+
+/// The state of an element, for those who look on.
+pub fn own_and_propagated(record: &ElementRecord) -> (State, State) {
+    (record.own.state, record.propagated.state)
+}

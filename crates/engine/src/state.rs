@@ -194,6 +194,7 @@ impl ElementRecord {
 }
 
 /// What the shell has said, at its place among the records.
+#[allow(missing_docs, reason = "each variant's words name its fields")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// Records below `next_offset`, and not below the previous such entry's, were polled at `at`.
@@ -266,6 +267,7 @@ pub struct PaneRecord {
 }
 
 /// One thing that a commit writes.
+#[allow(missing_docs, reason = "each variant's words name its fields")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// A source.

@@ -1,0 +1,719 @@
+//! Check functions at work: which instances they are bound to, what they are given, and what their
+//! results make of a state.
+
+use crate::health::Topology;
+use crate::plan::{ArgumentPlan, CheckPlan, InputPlan, Plan};
+use crate::state::{ActiveError, Change, CheckKey, CheckRecord, KeptPoint};
+use crate::windows::Windows;
+use functions::{CheckCall, Failure, Library, Seen, Verdict};
+use hashbrown::HashMap;
+use model::definition::{Quorum, Shape, Target};
+use model::{Element, Event, Labels, Point, Span, State, Time, Value};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::sync::Arc;
+
+/// All check instances, and what is due for them.
+#[derive(Debug)]
+pub(crate) struct Checks {
+    plan: Arc<Plan>,
+    library: Arc<Library>,
+    pub(crate) instances: Vec<Option<CheckInstance>>,
+    free: Vec<usize>,
+    places: HashMap<CheckKey, usize>,
+    /// For each check, the elements it is bound to, by those of their labels that its trigger's instances have.
+    bound: Vec<BTreeMap<BTreeSet<Arc<str>>, HashMap<Labels, Vec<Element>>>>,
+    /// For each agenda, timers: when, which, and the check instance.
+    pub(crate) timers: Vec<BinaryHeap<Reverse<(Time, Timer, usize)>>>,
+    /// What was kept of check instances that are not bound yet.
+    kept: HashMap<CheckKey, CheckRecord>,
+    changed: Vec<usize>,
+    gone: Vec<CheckKey>,
+    /// Runs of functions since the start, for counters.
+    pub(crate) runs: u64,
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    Missing,
+    Expiry,
+}
+
+/// One check on one element for one instance.
+#[derive(Debug)]
+pub(crate) struct CheckInstance {
+    pub(crate) check: usize,
+    pub(crate) element: Element,
+    /// The trigger's instance.
+    pub(crate) instance: u32,
+    instance_labels: Labels,
+    /// Labels of the element, and of the instance on top.
+    labels: Labels,
+    pub(crate) record: CheckRecord,
+    /// When it last ran.
+    pub(crate) last_run: Option<Time>,
+    changed: bool,
+}
+
+/// What makes a check run.
+pub(crate) enum Trigger<'e> {
+    Window(&'e KeptPoint),
+    Events(&'e KeptPoint, &'e [Event]),
+    Event(&'e Event),
+}
+
+/// Why an evaluation could not be made.
+enum Lack {
+    /// Data of this stream, by its place, are missing.
+    Data(usize),
+    Failure(Failure),
+}
+
+impl Checks {
+    pub(crate) fn new(plan: Arc<Plan>, library: Arc<Library>, kept: Vec<(CheckKey, CheckRecord)>) -> Checks {
+        Checks {
+            instances: Vec::new(),
+            free: Vec::new(),
+            places: HashMap::new(),
+            bound: plan.checks.iter().map(|_| BTreeMap::new()).collect(),
+            timers: plan.agendas.iter().map(|_| BinaryHeap::new()).collect(),
+            kept: kept.into_iter().collect(),
+            changed: Vec::new(),
+            gone: Vec::new(),
+            runs: 0,
+            library,
+            plan,
+        }
+    }
+
+    /// Binds checks to an element that has come, and to the instances that live already.
+    pub(crate) fn element_born(
+        &mut self,
+        place: usize,
+        definition: &Element,
+        windows: &mut Windows,
+        topology: &mut Topology,
+        now: Option<Time>,
+    ) {
+        let plan = self.plan.clone();
+        let (element, labels, kind) = {
+            let of = topology.state(place);
+            (of.element.clone(), of.record.labels.clone(), of.record.kind.clone())
+        };
+        for (check, of) in plan.checks.iter().enumerate() {
+            if !plan.definitions.checks[check].on.iter().any(|target| targets(target, definition, &kind, &labels)) {
+                continue;
+            }
+            let each = &plan.definitions.streams[plan.lanes[plan.feeds[of.feed].lane].stream].each;
+            let shared =
+                Labels::new(each.iter().filter_map(|name| labels.get(name).map(|value| (name.clone(), value.clone()))));
+            let names = shared.iter().map(|(name, _)| name.clone()).collect();
+            self.bound[check].entry(names).or_default().entry(shared.clone()).or_default().push(element.clone());
+            if shared.len() == each.len() {
+                if let Some(instance) = windows.find(of.feed, &shared) {
+                    self.create(check, place, instance, windows, topology, now);
+                }
+                continue;
+            }
+            let living: Vec<u32> = windows
+                .living(of.feed)
+                .filter(|instance| windows.labels(of.feed, *instance).agrees_with(&labels))
+                .collect();
+            for instance in living {
+                self.create(check, place, instance, windows, topology, now);
+            }
+        }
+    }
+
+    /// Brings to life the instances of an agenda that bindings to written elements determine.
+    pub(crate) fn bind(
+        &mut self,
+        agenda: usize,
+        origin: Time,
+        now: Time,
+        windows: &mut Windows,
+        topology: &mut Topology,
+    ) {
+        let plan = self.plan.clone();
+        for (check, of) in plan.checks.iter().enumerate().filter(|(_, of)| of.agenda == agenda) {
+            let lane = plan.feeds[of.feed].lane;
+            let each = &plan.definitions.streams[plan.lanes[lane].stream].each;
+            let whole = self.bound[check]
+                .iter()
+                .filter(|(names, _)| names.len() == each.len())
+                .flat_map(|(_, by_labels)| by_labels);
+            let bound: Vec<(Labels, Vec<Element>)> =
+                whole.map(|(labels, elements)| (labels.clone(), elements.clone())).collect();
+            for (labels, elements) in bound {
+                for place in elements.iter().filter_map(|element| topology.place(element)).collect::<Vec<_>>() {
+                    if topology.state(place).record.instance.is_none() {
+                        let instance = windows.instance(lane, &labels);
+                        windows.bind(of.feed, instance, origin);
+                        self.create(check, place, instance, windows, topology, Some(now));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Which check instance this is, for those who look on.
+    pub(crate) fn key(&self, of: &CheckInstance) -> CheckKey {
+        let check = self.plan.definitions.checks[of.check].name.clone();
+        CheckKey { element: of.element.clone(), check, labels: of.instance_labels.clone() }
+    }
+
+    /// Unbinds everything from an element that goes.
+    pub(crate) fn element_gone(&mut self, element: &Element, windows: &mut Windows, topology: &mut Topology) {
+        for bound in self.bound.iter_mut().flat_map(BTreeMap::values_mut) {
+            for elements in bound.values_mut() {
+                elements.retain(|of| of != element);
+            }
+            bound.retain(|_, elements| !elements.is_empty());
+        }
+        let places = self.instances.iter().enumerate();
+        let of_element: Vec<usize> = places
+            .filter(|(_, of)| of.as_ref().is_some_and(|of| of.element == *element))
+            .map(|(place, _)| place)
+            .collect();
+        for place in of_element {
+            if let Some(of) = &self.instances[place] {
+                let feed = self.plan.checks[of.check].feed;
+                windows.feeds[feed].instances[of.instance as usize].triggers.retain(|trigger| *trigger != place);
+            }
+            self.drop_instance(place, topology);
+        }
+    }
+
+    /// Creates the check instances that a newly born instance of a feed asks for.
+    pub(crate) fn instance_born(
+        &mut self,
+        feed: usize,
+        instance: u32,
+        windows: &mut Windows,
+        topology: &mut Topology,
+        now: Option<Time>,
+    ) {
+        let labels = windows.labels(feed, instance).clone();
+        for check in 0..self.plan.checks.len() {
+            if self.plan.checks[check].feed != feed {
+                continue;
+            }
+            let mut elements: Vec<Element> = Vec::new();
+            for (names, by_labels) in &self.bound[check] {
+                let shared = Labels::new(
+                    labels
+                        .iter()
+                        .filter(|(name, _)| names.contains(*name))
+                        .map(|(name, value)| (name.clone(), value.clone())),
+                );
+                elements.extend(by_labels.get(&shared).into_iter().flatten().cloned());
+            }
+            for element in elements {
+                if let Some(place) = topology.place(&element) {
+                    self.create(check, place, instance, windows, topology, now);
+                }
+            }
+        }
+    }
+
+    fn create(
+        &mut self,
+        check: usize,
+        element: usize,
+        instance: u32,
+        windows: &mut Windows,
+        topology: &mut Topology,
+        now: Option<Time>,
+    ) {
+        let plan = self.plan.clone();
+        let of = &plan.checks[check];
+        let state = topology.state(element);
+        let instance_labels = windows.labels(of.feed, instance).clone();
+        let definition = &plan.definitions.checks[check];
+        let key = CheckKey {
+            element: state.element.clone(),
+            check: definition.name.clone(),
+            labels: instance_labels.clone(),
+        };
+        if self.places.contains_key(&key) {
+            return;
+        }
+        let kept = self.kept.remove(&key);
+        let known = kept.is_some();
+        let born = windows.feeds[of.feed].instances[instance as usize].record.as_ref().map(|record| record.born);
+        let record = kept.unwrap_or_else(|| CheckRecord {
+            state: None,
+            since: None,
+            results: Vec::new(),
+            message: "".into(),
+            evidence: "".into(),
+            missing_at: of.trigger_deadline.zip(now.max(born)).map(|(deadline, from)| from + deadline),
+            missed: 0,
+            expires_at: None,
+            error: None,
+        });
+        let labels = state.record.labels.with(&instance_labels);
+        let place = self.free.pop().unwrap_or(self.instances.len());
+        for (at, timer) in [(record.missing_at, Timer::Missing), (record.expires_at, Timer::Expiry)] {
+            self.timers[of.agenda].extend(at.map(|at| Reverse((at, timer, place))));
+        }
+        if let Some(state) = record.state {
+            topology.speak(
+                element,
+                &definition.name,
+                &instance_labels,
+                state,
+                record.message.clone(),
+                record.evidence.clone(),
+                false,
+            );
+        }
+        let created = CheckInstance {
+            check,
+            element: key.element.clone(),
+            instance,
+            instance_labels,
+            labels,
+            record,
+            last_run: None,
+            changed: false,
+        };
+        if place == self.instances.len() {
+            self.instances.push(Some(created));
+        } else {
+            self.instances[place] = Some(created);
+        }
+        self.places.insert(key, place);
+        windows.feeds[of.feed].instances[instance as usize].triggers.push(place);
+        if !known {
+            self.touch(place);
+        }
+    }
+
+    /// Ends a check instance, and lets its element know.
+    pub(crate) fn drop_instance(&mut self, place: usize, topology: &mut Topology) {
+        let Some(of) = self.instances[place].take() else { return };
+        let check = self.plan.definitions.checks[of.check].name.clone();
+        if let Some(element) = topology.place(&of.element) {
+            topology.fall_silent(element, &check, &of.instance_labels);
+        }
+        let key = CheckKey { element: of.element, check, labels: of.instance_labels };
+        self.places.remove(&key);
+        self.gone.push(key);
+        self.free.push(place);
+    }
+
+    /// Forgets what was kept of check instances that no longer exist. Says whether there was any.
+    pub(crate) fn drop_kept(&mut self) -> usize {
+        let dropped = self.kept.len();
+        self.gone.extend(std::mem::take(&mut self.kept).into_keys());
+        dropped
+    }
+
+    fn touch(&mut self, place: usize) {
+        if let Some(of) = &mut self.instances[place]
+            && !std::mem::replace(&mut of.changed, true)
+        {
+            self.changed.push(place);
+        }
+    }
+
+    /// Runs a check at an instant.
+    pub(crate) fn evaluate(
+        &mut self,
+        place: usize,
+        time: Time,
+        trigger: &Trigger<'_>,
+        windows: &Windows,
+        topology: &mut Topology,
+    ) {
+        let plan = self.plan.clone();
+        let Some(of) = self.instances[place].as_mut() else { return };
+        let check = &plan.checks[of.check];
+        of.last_run = Some(time);
+        if let Some(deadline) = check.trigger_deadline {
+            let lane = &plan.lanes[plan.feeds[check.feed].lane];
+            let due = match &lane.cut {
+                Some(cut) => cut.next_end(time),
+                None => time,
+            };
+            of.record.missing_at = Some(due + deadline);
+            of.record.missed = 0;
+            self.timers[check.agenda].push(Reverse((due + deadline, Timer::Missing, place)));
+            self.touch(place);
+        }
+        let Some(of) = self.instances[place].as_ref() else { return };
+        let arguments = arguments(&plan, check, of, time, trigger, windows);
+        let arguments = match arguments {
+            Ok(arguments) => arguments,
+            Err(Lack::Data(stream)) => return self.missing(place, time, stream, topology),
+            Err(Lack::Failure(failure)) => return self.fail(place, time, failure, topology),
+        };
+        let definition = &plan.definitions.checks[of.check];
+        let function =
+            self.library.function(&definition.function).expect("validated checks have their function").clone();
+        let window = match trigger {
+            Trigger::Window(point) | Trigger::Events(point, _) => Some((point.start, point.end)),
+            Trigger::Event(_) => None,
+        };
+        let call = CheckCall {
+            element: &of.element,
+            labels: &of.labels,
+            state: of.record.state.unwrap_or_default(),
+            since: of.record.since,
+            time,
+            window,
+            arguments: &arguments,
+        };
+        self.runs += 1;
+        match function.check(&call) {
+            Err(failure) => self.fail(place, time, failure, topology),
+            Ok(verdict) => {
+                let limit = plan.definitions.limits.evidence_bytes;
+                let evidence =
+                    |verdict: &Verdict| functions::evidence(&definition.name, &function, &call, verdict, limit).into();
+                let changes = verdict.as_ref().map(|verdict| {
+                    (
+                        verdict,
+                        decide(
+                            of.record.state,
+                            &of.record.results,
+                            verdict.state,
+                            definition.trigger,
+                            definition.recover,
+                        ),
+                    )
+                });
+                let evidence: Option<Arc<str>> = match &changes {
+                    Some((verdict, (Some(state), _))) if of.record.state != Some(*state) => Some(evidence(verdict)),
+                    _ => None,
+                };
+                if let Some(of) = self.instances[place].as_mut()
+                    && of.record.error.take().is_some()
+                {
+                    self.touch(place);
+                }
+                let Some(verdict) = verdict else { return };
+                self.expire_at(place, verdict.expires.map(|span| time + span));
+                self.result(place, time, verdict.state, verdict.message, evidence.unwrap_or_default(), topology);
+            }
+        }
+    }
+
+    fn expire_at(&mut self, place: usize, at: Option<Time>) {
+        let Some(of) = self.instances[place].as_mut() else { return };
+        if of.record.expires_at != at {
+            of.record.expires_at = at;
+            let agenda = self.plan.checks[of.check].agenda;
+            self.timers[agenda].extend(at.map(|at| Reverse((at, Timer::Expiry, place))));
+            self.touch(place);
+        }
+    }
+
+    /// Takes in one result.
+    fn result(
+        &mut self,
+        place: usize,
+        time: Time,
+        result: State,
+        message: Arc<str>,
+        evidence: Arc<str>,
+        topology: &mut Topology,
+    ) {
+        let plan = self.plan.clone();
+        let Some(of) = self.instances[place].as_mut() else { return };
+        let definition = &plan.definitions.checks[of.check];
+        let (state, results) =
+            decide(of.record.state, &of.record.results, result, definition.trigger, definition.recover);
+        if of.record.results != results {
+            of.record.results = results;
+            self.touch(place);
+        }
+        self.set(place, time, state, message, evidence, topology);
+    }
+
+    /// Brings a check instance to a state, where that is another one.
+    fn set(
+        &mut self,
+        place: usize,
+        time: Time,
+        state: Option<State>,
+        message: Arc<str>,
+        evidence: Arc<str>,
+        topology: &mut Topology,
+    ) {
+        let Some(of) = self.instances[place].as_mut() else { return };
+        let Some(state) = state.filter(|state| of.record.state != Some(*state)) else { return };
+        of.record.state = Some(state);
+        of.record.since = Some(time);
+        (of.record.message, of.record.evidence) = (message.clone(), evidence.clone());
+        let check = &self.plan.definitions.checks[of.check].name;
+        if let Some(element) = topology.place(&of.element) {
+            topology.speak(element, check, &of.instance_labels, state, message, evidence, true);
+        }
+        self.touch(place);
+    }
+
+    /// Applies what holds when data of a stream are missing.
+    fn missing(&mut self, place: usize, time: Time, stream: usize, topology: &mut Topology) {
+        let Some(of) = self.instances[place].as_ref() else { return };
+        let definition = &self.plan.definitions.checks[of.check];
+        let Some(state) = definition.on_missing else { return };
+        let message = format!("no data for stream `{}`", self.plan.definitions.streams[stream].name).into();
+        let evidence = without_call(&definition.name, "missing", time);
+        self.result(place, time, state, message, evidence, topology);
+    }
+
+    /// Notes that a script failed. What it last said stands, unless its check wants UNKNOWN.
+    fn fail(&mut self, place: usize, time: Time, failure: Failure, topology: &mut Topology) {
+        let Some(of) = self.instances[place].as_mut() else { return };
+        let definition = &self.plan.definitions.checks[of.check];
+        let (unknown, name) = (definition.unknown_on_error, definition.name.clone());
+        let message: Arc<str> = failure.message.into();
+        let (kind, line, column) = (failure.kind.name(), failure.line as u32, failure.column as u32);
+        let same = of.record.error.as_ref().is_some_and(|error| {
+            (&*error.kind, &error.message, error.line, error.column) == (kind, &message, line, column)
+        });
+        if !same {
+            let since = of.record.error.as_ref().map_or(time, |error| error.since);
+            of.record.error = Some(ActiveError { kind: kind.into(), message: message.clone(), line, column, since });
+            self.touch(place);
+        }
+        if unknown {
+            self.drop_results(place);
+            self.set(place, time, Some(State::Unknown), message, without_call(&name, "error", time), topology);
+        }
+    }
+
+    fn drop_results(&mut self, place: usize) {
+        if let Some(of) = self.instances[place].as_mut()
+            && !of.record.results.is_empty()
+        {
+            of.record.results.clear();
+            self.touch(place);
+        }
+    }
+
+    /// The earliest timer of an agenda that still stands.
+    pub(crate) fn next_timer(&mut self, agenda: usize) -> Option<Time> {
+        while let Some(Reverse((at, timer, place))) = self.timers[agenda].peek().copied() {
+            let of = self.instances[place].as_ref().filter(|of| self.plan.checks[of.check].agenda == agenda);
+            let stands = of.is_some_and(|of| match timer {
+                Timer::Missing => of.record.missing_at == Some(at),
+                Timer::Expiry => of.record.expires_at == Some(at),
+            });
+            if stands {
+                return Some(at);
+            }
+            self.timers[agenda].pop();
+        }
+        None
+    }
+
+    /// Fires an agenda's timers that are due at `time`.
+    pub(crate) fn fire(&mut self, agenda: usize, time: Time, topology: &mut Topology) {
+        let plan = self.plan.clone();
+        while self.next_timer(agenda).is_some_and(|at| at <= time) {
+            let Some(Reverse((_, timer, place))) = self.timers[agenda].pop() else { return };
+            let Some(of) = self.instances[place].as_mut() else { continue };
+            let check = &plan.checks[of.check];
+            match timer {
+                Timer::Missing => {
+                    of.record.missed += 1;
+                    let lane = &plan.lanes[plan.feeds[check.feed].lane];
+                    let again = lane.cut.as_ref().map(|cut| cut.slide()).or(check.trigger_deadline).unwrap_or_default();
+                    let more = (of.record.missed as usize) < check.results && again > Span::ZERO;
+                    of.record.missing_at = more.then_some(time + again);
+                    self.timers[agenda].extend(of.record.missing_at.map(|at| Reverse((at, Timer::Missing, place))));
+                    self.touch(place);
+                    self.missing(place, time, lane.stream, topology);
+                }
+                Timer::Expiry => {
+                    of.record.expires_at = None;
+                    let name = plan.definitions.checks[of.check].name.clone();
+                    self.drop_results(place);
+                    self.touch(place);
+                    self.set(
+                        place,
+                        time,
+                        Some(State::Unknown),
+                        "expired".into(),
+                        without_call(&name, "expired", time),
+                        topology,
+                    );
+                }
+            }
+        }
+    }
+
+    /// What changed since it was last asked.
+    pub(crate) fn changes(&mut self, changes: &mut Vec<Change>) {
+        changes.extend(std::mem::take(&mut self.gone).into_iter().map(|key| Change::Check { key, record: None }));
+        for place in std::mem::take(&mut self.changed) {
+            let Some(of) = self.instances[place].as_mut().filter(|of| of.changed) else { continue };
+            of.changed = false;
+            let check = self.plan.definitions.checks[of.check].name.clone();
+            let key = CheckKey { element: of.element.clone(), check, labels: of.instance_labels.clone() };
+            changes.push(Change::Check { key, record: Some(of.record.clone()) });
+        }
+    }
+}
+
+/// The evidence of a state that no run of the function brought.
+fn without_call(check: &str, reason: &str, time: Time) -> Arc<str> {
+    format!(r#"{{"check":{check:?},"reason":"{reason}","time":"{time}"}}"#).into()
+}
+
+/// Whether a check's target names an element: by its definition, or by kind and labels.
+fn targets(target: &Target, definition: &Element, kind: &str, labels: &Labels) -> bool {
+    match target {
+        Target::Named(named) => named == definition,
+        Target::Matching { kind: wanted, labels: pairs } => {
+            wanted.as_ref().is_none_or(|wanted| **wanted == *kind)
+                && pairs.iter().all(|(name, value)| labels.get(name) == Some(value))
+        }
+    }
+}
+
+/// What a result makes of a state: the state afterwards, and the results to keep.
+pub(crate) fn decide(
+    state: Option<State>,
+    results: &[State],
+    result: State,
+    trigger: Quorum,
+    recover: Quorum,
+) -> (Option<State>, Vec<State>) {
+    let mut results: Vec<State> = results.iter().copied().chain([result]).collect();
+    let over = results.len().saturating_sub(trigger.of.max(recover.of) as usize);
+    results.drain(..over);
+    let count = |of: u32, wanted: fn(State) -> bool| {
+        results.iter().rev().take(of as usize).filter(|state| wanted(**state)).count() as u32
+    };
+    let problem = if count(trigger.of, |state| state == State::Critical) >= trigger.needed {
+        Some(State::Critical)
+    } else if count(trigger.of, State::propagates) >= trigger.needed {
+        Some(State::Deviating)
+    } else if count(trigger.of, |state| state == State::Unknown) >= trigger.needed {
+        Some(State::Unknown)
+    } else {
+        None
+    };
+    let clear = count(recover.of, |state| state == State::Clear) >= recover.needed;
+    match state {
+        None | Some(State::Clear) => (problem.or(clear.then_some(State::Clear)).or(state), results),
+        Some(_) if clear => (Some(State::Clear), vec![result]),
+        Some(_) => (problem.or(state), results),
+    }
+}
+
+/// What each parameter holds.
+fn arguments(
+    plan: &Plan,
+    check: &CheckPlan,
+    of: &CheckInstance,
+    time: Time,
+    trigger: &Trigger<'_>,
+    windows: &Windows,
+) -> Result<Vec<(Arc<str>, Seen)>, Lack> {
+    let names = plan.definitions.checks[of.check].arguments.iter().map(|(name, _)| name);
+    names
+        .zip(check.arguments.iter().enumerate())
+        .map(|(name, (place, argument))| {
+            let seen = match argument {
+                ArgumentPlan::Value(value) => Seen::Value(value.clone()),
+                ArgumentPlan::Label(label, kind) => {
+                    let text = of
+                        .labels
+                        .get(label)
+                        .ok_or_else(|| failure(format!("argument `{name}`: there is no label `{label}`")))?;
+                    let value = kind.accept(&Value::Text(text.clone()));
+                    Seen::Value(
+                        value
+                            .map_err(|message| failure(format!("argument `{name}` from label `{label}`: {message}")))?,
+                    )
+                }
+                ArgumentPlan::Input(input) => {
+                    let trigger = (place == check.trigger).then_some(trigger);
+                    seen(plan, input, of, time, trigger, windows)?
+                }
+            };
+            Ok((name.clone(), seen))
+        })
+        .collect()
+}
+
+fn failure(message: String) -> Lack {
+    Lack::Failure(Failure { kind: functions::FailureKind::Type, message, line: 0, column: 0 })
+}
+
+/// What one input shows.
+fn seen(
+    plan: &Plan,
+    input: &InputPlan,
+    of: &CheckInstance,
+    time: Time,
+    trigger: Option<&Trigger<'_>>,
+    windows: &Windows,
+) -> Result<Seen, Lack> {
+    let lane = &plan.lanes[plan.feeds[input.feed].lane];
+    let stream = &plan.definitions.streams[lane.stream];
+    match trigger {
+        Some(Trigger::Window(point)) if input.shape == Shape::Point => {
+            return Ok(Seen::Point(shaped(input, point).expect("the trigger has a point")));
+        }
+        Some(Trigger::Events(_, events)) => return Ok(Seen::Events(events.to_vec())),
+        Some(Trigger::Event(event)) => return Ok(Seen::Events(vec![(*event).clone()])),
+        _ => {}
+    }
+    let cut = lane.cut.as_ref().expect("only a trigger may be without a window");
+    let fresh = |end: Time| time < cut.next_end(end) + input.deadline;
+    if matches!(input.shape, Shape::List | Shape::Table) {
+        let mut rows: Vec<(Labels, Arc<str>, Point)> = windows
+            .living(input.feed)
+            .filter_map(|place| {
+                let labels = windows.labels(input.feed, place);
+                let record = windows.feeds[input.feed].instances[place as usize].record.as_ref()?;
+                let point = record
+                    .points
+                    .iter()
+                    .rev()
+                    .find_map(|point| shaped(input, point))
+                    .filter(|point| fresh(point.end))?;
+                let lacking =
+                    labels.iter().filter(|(name, _)| of.labels.get(name).is_none()).map(|(_, value)| &**value);
+                let key = lacking.collect::<Vec<_>>().join(",");
+                labels.agrees_with(&of.labels).then(|| (labels.clone(), key.into(), point))
+            })
+            .collect();
+        rows.sort_by(|a, b| a.0.cmp(&b.0));
+        return Ok(Seen::Rows(rows));
+    }
+    let key = Labels::new(
+        stream.each.iter().filter_map(|name| of.labels.get(name).map(|value| (name.clone(), value.clone()))),
+    );
+    let place = if trigger.is_some() { Some(of.instance) } else { windows.find(input.feed, &key) };
+    let instance = place.map(|place| &windows.feeds[input.feed].instances[place as usize]);
+    let record = instance.and_then(|instance| instance.record.as_ref()).ok_or(Lack::Data(lane.stream))?;
+    if input.shape == Shape::Events {
+        return Ok(Seen::Events(record.events.clone()));
+    }
+    let points: Vec<Point> = record.points.iter().filter_map(|point| shaped(input, point)).collect();
+    if points.last().is_none_or(|point| !fresh(point.end)) {
+        return Err(Lack::Data(lane.stream));
+    }
+    Ok(match input.shape {
+        Shape::Series(most) => Seen::Points(points[points.len().saturating_sub(most)..].to_vec()),
+        _ => Seen::Point(points.last().cloned().ok_or(Lack::Data(lane.stream))?),
+    })
+}
+
+/// A kept point with an input's own numbers; none where it lacks one.
+pub(crate) fn shaped(input: &InputPlan, point: &KeptPoint) -> Option<Point> {
+    // A window without samples has a count, but no point unless nothing else is asked for.
+    let values: Vec<f64> = input.picks.iter().map(|pick| point.values[*pick]).collect();
+    let whole = !values.is_empty() && values.iter().all(|value| value.is_finite());
+    let downsample = input.downsample.clone();
+    let KeptPoint { start, end, count, incomplete, .. } = *point;
+    whole.then_some(Point { start, end, count, values, downsample, incomplete })
+}

@@ -1,0 +1,444 @@
+//! What one worker owns: its partitions, and panes for the series that it sees there. `fill` takes
+//! records in, without a lock and without an allocation for a series that is known.
+
+use crate::lane::{Lane, Row};
+use crate::plan::Plan;
+use crate::state::{PartitionKey, PartitionRecord, SeriesRecord};
+use codec::{Decoded, Format, Kind};
+use hashbrown::HashMap;
+use model::definition::{Content, Stream};
+use model::record::Batch;
+use model::{Counters, Event, Labels, Reason, Time};
+use std::sync::Arc;
+
+/// One worker's share of everything in front of the frontier.
+#[derive(Debug)]
+pub struct Shard {
+    plan: Arc<Plan>,
+    formats: Arc<[Format]>,
+    /// One for each lane of the plan.
+    pub(crate) lanes: Vec<Lane>,
+    /// Where samples go, for each source, by raw series key.
+    tables: Vec<Table>,
+    pub(crate) partitions: Vec<Partition>,
+    places: HashMap<(usize, Arc<str>, i32), usize>,
+    /// Rows that the engine has not met yet: lane and row.
+    pub(crate) opened: Vec<(usize, u32)>,
+    /// One for each source: what was counted since the engine last took it.
+    pub(crate) counters: Vec<Counters>,
+    /// The first refusals of each source and reason since the engine last took them.
+    pub(crate) refusals: Vec<Refusal>,
+    /// How many rows all lanes have.
+    rows: usize,
+    /// For each lane and row, which block it was restored from.
+    restored: Vec<HashMap<u32, u32>>,
+    decoded: Decoded,
+}
+
+/// Something that was not used, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The source.
+    pub source: usize,
+    /// Where it lay.
+    pub topic: Arc<str>,
+    /// The partition there.
+    pub partition: i32,
+    /// The offset there.
+    pub offset: i64,
+    /// Why it was not used.
+    pub reason: Reason,
+    /// What was found, and what is wanted.
+    pub detail: String,
+}
+
+/// A partition, as the worker that owns it reads it.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) key: PartitionKey,
+    pub(crate) source: usize,
+    pub(crate) record: PartitionRecord,
+    pub(crate) replay: Option<Replay>,
+}
+
+/// What a partition is read again for: up to the committed position records only fill panes.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    /// How the partition stands once it has been read again.
+    pub(crate) committed: PartitionRecord,
+    /// Records below the offset were polled at the time.
+    pub(crate) polled: Vec<(i64, Time)>,
+    /// From the offset on, the floor.
+    pub(crate) floors: Vec<(i64, Option<Time>)>,
+    /// For each block that was restored: it holds records of this partition below the offset.
+    pub(crate) held: Vec<i64>,
+}
+
+/// Raw series keys of one source, and what they stand for.
+#[derive(Debug, Default)]
+struct Table {
+    by_raw: HashMap<Box<[u8]>, u32>,
+    by_series: HashMap<(Arc<str>, Labels), u32>,
+    entries: Vec<Entry>,
+}
+
+/// Where samples of one series go.
+#[derive(Clone, Debug, Default)]
+struct Entry {
+    targets: Vec<Target>,
+    /// Whether a row of it was taken back: it must be looked at again.
+    stale: bool,
+}
+
+/// One lane that wants a series, and the row there.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    lane: u32,
+    row: u32,
+}
+
+/// Fills panes with a batch of records. The shard owns the batch's partition; the shell may fill several
+/// shards in parallel. Records below the partition's position are passed over: they were read before.
+pub fn fill(shard: &mut Shard, batch: &Batch) {
+    let Some(&place) = shard.places.get(&(batch.source, batch.topic.clone(), batch.partition)) else {
+        unreachable!("the engine admits a partition before it is filled");
+    };
+    let mut decoded = std::mem::take(&mut shard.decoded);
+    for at in 0..batch.records.len() {
+        let record = batch.record(at);
+        if record.offset < shard.partitions[place].record.next_offset {
+            continue;
+        }
+        decoded.clear();
+        shard.formats[batch.source].decode(&batch.topic, &record, &mut decoded);
+        shard.take(place, record.offset, batch.records[at].appended, batch.arrival(at), &decoded);
+    }
+    shard.decoded = decoded;
+}
+
+impl Shard {
+    pub(crate) fn new(plan: Arc<Plan>, formats: Arc<[Format]>) -> Shard {
+        let sources = plan.definitions.sources.len();
+        Shard {
+            lanes: plan.lanes.iter().map(Lane::new).collect(),
+            tables: (0..sources).map(|_| Table::default()).collect(),
+            partitions: Vec::new(),
+            places: HashMap::new(),
+            opened: Vec::new(),
+            counters: vec![Counters::default(); sources],
+            refusals: Vec::new(),
+            rows: 0,
+            restored: plan.lanes.iter().map(|_| HashMap::new()).collect(),
+            decoded: Decoded::default(),
+            plan,
+            formats,
+        }
+    }
+
+    /// Makes this worker the owner of a partition.
+    pub(crate) fn own(&mut self, partition: Partition) -> usize {
+        let key = (partition.source, partition.key.topic.clone(), partition.key.partition);
+        self.partitions.push(partition);
+        self.places.insert(key, self.partitions.len() - 1);
+        self.partitions.len() - 1
+    }
+
+    /// Takes in what one record holds.
+    fn take(&mut self, place: usize, offset: i64, appended: bool, arrival: Time, decoded: &Decoded) {
+        let partition = &mut self.partitions[place];
+        let source = partition.source;
+        let (mut arrival, mut replayed) = (arrival, false);
+        if let Some(replay) = &partition.replay {
+            replayed = offset < replay.committed.next_offset;
+            if !replayed {
+                let Some(replay) = partition.replay.take() else { unreachable!("it is there") };
+                partition.record = replay.committed;
+            } else {
+                if !appended {
+                    let polled = replay.polled.partition_point(|(next_offset, _)| *next_offset <= offset);
+                    arrival = replay.polled.get(polled).map_or(arrival, |(_, at)| *at);
+                }
+                let floors = replay.floors.partition_point(|(from, _)| *from <= offset);
+                if floors > 0 {
+                    partition.record.floor = replay.floors[floors - 1].1;
+                }
+            }
+        }
+        let definition = &self.plan.definitions.sources[source];
+        let latest = arrival + definition.max_ahead;
+        let watermark = partition.record.max_time.map(|time| time - definition.lateness);
+        let floor = partition.record.floor;
+        let judge = |time: Time| {
+            if time > latest {
+                Some(Reason::Ahead)
+            } else if floor.is_some_and(|floor| time < floor) {
+                Some(Reason::BelowFloor)
+            } else if watermark.is_some_and(|watermark| time < watermark) {
+                Some(Reason::Late)
+            } else {
+                None
+            }
+        };
+        let mut counters = Counters { records: 1, ..Counters::default() };
+        let mut max_time = partition.record.max_time;
+        for sample in &decoded.samples {
+            match judge(sample.time) {
+                Some(reason) => {
+                    counters.refuse(reason);
+                    self.note(place, offset, reason, replayed, || format!("a sample of {}", sample.time));
+                }
+                None => {
+                    max_time = max_time.max(Some(sample.time));
+                    counters.samples += 1;
+                    let entry = self.entry(source, decoded.slice(&sample.series), &mut counters);
+                    for at in 0..self.tables[source].entries[entry].targets.len() {
+                        let Target { lane, row } = self.tables[source].entries[entry].targets[at];
+                        if self.wants(place, offset, lane, row)
+                            && self.plan.definitions.streams[self.plan.lanes[lane as usize].stream].content
+                                == Content::Metric
+                        {
+                            self.lanes[lane as usize].add(row, sample.time, sample.value, sample.kind);
+                        }
+                    }
+                }
+            }
+        }
+        for event in &decoded.events {
+            match judge(event.time) {
+                Some(reason) => {
+                    counters.refuse(reason);
+                    self.note(place, offset, reason, replayed, || format!("an event of {}", event.time));
+                }
+                None => {
+                    max_time = max_time.max(Some(event.time));
+                    counters.events += 1;
+                    let entry = self.entry(source, decoded.slice(&event.series), &mut counters);
+                    self.take_event(place, offset, entry, event.time, decoded.slice(&event.body), &mut counters);
+                }
+            }
+        }
+        for reject in &decoded.rejects {
+            counters.refused[reject.reason as usize] += u64::from(reject.count);
+            self.note(place, offset, reject.reason, replayed, || reject.detail.clone());
+        }
+        let partition = &mut self.partitions[place];
+        partition.record.next_offset = offset + 1;
+        partition.record.max_time = max_time;
+        if partition.record.first_watermark.is_none() {
+            partition.record.first_watermark =
+                max_time.map(|time| time - self.plan.definitions.sources[source].lateness);
+        }
+        if !replayed {
+            self.counters[source].add(&counters);
+        } else if let Some(replay) = partition.replay.take_if(|replay| replay.committed.next_offset <= offset + 1) {
+            partition.record = replay.committed;
+        }
+    }
+
+    /// Whether a row does not hold this record yet.
+    fn wants(&self, place: usize, offset: i64, lane: u32, row: u32) -> bool {
+        let Some(replay) = &self.partitions[place].replay else { return true };
+        let block = self.restored[lane as usize].get(&row);
+        block.is_none_or(|block| offset >= replay.held[*block as usize])
+    }
+
+    fn take_event(
+        &mut self,
+        place: usize,
+        offset: i64,
+        entry: usize,
+        time: Time,
+        body: &[u8],
+        counters: &mut Counters,
+    ) {
+        let source = self.partitions[place].source;
+        let mut shared: Option<(Arc<str>, Arc<str>)> = None;
+        let mut parsed: Option<serde_json::Value> = None;
+        for at in 0..self.tables[source].entries[entry].targets.len() {
+            let Target { lane, row } = self.tables[source].entries[entry].targets[at];
+            let stream = &self.plan.definitions.streams[self.plan.lanes[lane as usize].stream];
+            if stream.content == Content::Metric || !self.wants(place, offset, lane, row) {
+                continue;
+            }
+            let needs_body =
+                !stream.select.fields.is_empty() || matches!(stream.content, Content::EventsAsMetric(Some(_)));
+            if needs_body && parsed.is_none() {
+                parsed = serde_json::from_slice(body).ok();
+            }
+            if !selects_fields(stream, parsed.as_ref()) {
+                continue;
+            }
+            match &stream.content {
+                Content::EventsAsMetric(None) => self.lanes[lane as usize].add(row, time, 1.0, Kind::Gauge),
+                Content::EventsAsMetric(Some(pointer)) => {
+                    let number =
+                        parsed.as_ref().and_then(|body| body.pointer(pointer)).and_then(serde_json::Value::as_f64);
+                    if let Some(number) = number.filter(|number| number.is_finite()) {
+                        self.lanes[lane as usize].add(row, time, number, Kind::Gauge);
+                    }
+                }
+                _ => {
+                    let lane = &mut self.lanes[lane as usize];
+                    let Some(of) = lane.rows[row as usize].as_ref() else { continue };
+                    let full = of.waiting >= self.plan.definitions.limits.events_per_window;
+                    if full || body.len() > self.plan.definitions.limits.event_bytes {
+                        counters.refuse(if full { Reason::Overflow } else { Reason::Oversized });
+                        continue;
+                    }
+                    let (kind, body) = shared
+                        .get_or_insert_with(|| (of.name.clone(), String::from_utf8_lossy(body).as_ref().into()))
+                        .clone();
+                    let key = &self.partitions[place].key;
+                    let (topic, partition) = (key.topic.clone(), key.partition);
+                    lane.add_event(row, Event { time, kind, topic, partition, offset, body });
+                }
+            }
+        }
+    }
+
+    /// Notes the first refusal of its kind, for the log.
+    fn note(&mut self, place: usize, offset: i64, reason: Reason, replayed: bool, detail: impl FnOnce() -> String) {
+        let partition = &self.partitions[place];
+        let known = |refusal: &Refusal| refusal.source == partition.source && refusal.reason == reason;
+        if !replayed && !self.refusals.iter().any(known) {
+            let (topic, partition, source) = (partition.key.topic.clone(), partition.key.partition, partition.source);
+            self.refusals.push(Refusal { source, topic, partition, offset, reason, detail: detail() });
+        }
+    }
+
+    /// Where samples of a series go: one look-up for a series that is known.
+    fn entry(&mut self, source: usize, raw: &[u8], counters: &mut Counters) -> usize {
+        if let Some(&entry) = self.tables[source].by_raw.get(raw)
+            && !self.tables[source].entries[entry as usize].stale
+        {
+            return entry as usize;
+        }
+        self.meet(source, raw, counters)
+    }
+
+    /// Finds out where samples of a series go that is new, or of which rows were taken back.
+    fn meet(&mut self, source: usize, raw: &[u8], counters: &mut Counters) -> usize {
+        let (name, labels) = codec::series(raw);
+        if self.tables[source].by_raw.len() > 2 * self.plan.definitions.limits.series {
+            self.tables[source].sweep();
+        }
+        let entry = self.tables[source].entry(&name, &labels);
+        self.tables[source].by_raw.insert(raw.into(), entry as u32);
+        self.open(source, entry, &name, &labels, counters);
+        entry
+    }
+
+    /// Opens rows for a series in all lanes that want it and do not have it.
+    fn open(&mut self, source: usize, entry: usize, name: &Arc<str>, labels: &Labels, counters: &mut Counters) {
+        let plan = self.plan.clone();
+        for (lane, of) in plan.lanes.iter().enumerate().filter(|(_, lane)| lane.source == source) {
+            let known = self.tables[source].entries[entry].targets.iter().any(|target| target.lane as usize == lane);
+            let Some(instance) = instance(&plan.definitions.streams[of.stream], name, labels).filter(|_| !known) else {
+                continue;
+            };
+            if self.rows >= plan.definitions.limits.series {
+                counters.refuse(Reason::Overflow);
+                continue;
+            }
+            let row = self.open_row(lane, name.clone(), labels.clone(), instance);
+            self.tables[source].entries[entry].targets.push(Target { lane: lane as u32, row });
+        }
+        self.tables[source].entries[entry].stale = false;
+    }
+
+    fn open_row(&mut self, lane: usize, name: Arc<str>, labels: Labels, instance: Labels) -> u32 {
+        let row = self.lanes[lane].open(Row { name, labels, instance, delta: false, waiting: 0 });
+        self.rows += 1;
+        self.opened.push((lane, row));
+        row
+    }
+
+    /// Opens a row for a series that a block names, and where `filled` gives it what the block holds.
+    /// Nothing where its stream no longer wants it.
+    pub(crate) fn restore(&mut self, lane: usize, block: u32, record: &SeriesRecord, filled: bool) -> Option<u32> {
+        let plan = self.plan.clone();
+        let source = plan.lanes[lane].source;
+        let instance = instance(&plan.definitions.streams[plan.lanes[lane].stream], &record.name, &record.labels)?;
+        let row = self.open_row(lane, record.name.clone(), record.labels.clone(), instance);
+        self.restored[lane].insert(row, block);
+        if filled {
+            self.lanes[lane].restore(row, record);
+        }
+        let entry = self.tables[source].entry(&record.name, &record.labels);
+        let entry = &mut self.tables[source].entries[entry];
+        entry.targets.push(Target { lane: lane as u32, row });
+        // Another lane may want it too, whose block does not name it.
+        entry.stale = true;
+        Some(row)
+    }
+
+    /// Takes a row back, and forgets where its series went.
+    pub(crate) fn close(&mut self, lane: usize, row: u32) {
+        let Some(of) = self.lanes[lane].rows[row as usize].clone() else { return };
+        let table = &mut self.tables[self.plan.lanes[lane].source];
+        if let Some(&entry) = table.by_series.get(&(of.name.clone(), of.labels.clone())) {
+            let entry = &mut table.entries[entry as usize];
+            entry.targets.retain(|target| (target.lane as usize, target.row) != (lane, row));
+            entry.stale = true;
+            if entry.targets.is_empty() {
+                table.by_series.remove(&(of.name, of.labels));
+            }
+        }
+        self.lanes[lane].close(row);
+        self.restored[lane].remove(&row);
+        self.rows -= 1;
+    }
+}
+
+impl Table {
+    /// The entry of a series, made where there is none.
+    fn entry(&mut self, name: &Arc<str>, labels: &Labels) -> usize {
+        let next = self.entries.len() as u32;
+        let entry = *self.by_series.entry((name.clone(), labels.clone())).or_insert(next);
+        if entry == next {
+            self.entries.push(Entry { targets: Vec::new(), stale: true });
+        }
+        entry as usize
+    }
+
+    /// Forgets raw keys, and the series that go nowhere; they are met anew when they come again.
+    fn sweep(&mut self) {
+        self.by_raw.clear();
+        let mut kept = Vec::new();
+        self.by_series.retain(|_, entry| {
+            let of = std::mem::take(&mut self.entries[*entry as usize]);
+            *entry = kept.len() as u32;
+            let wanted = !of.targets.is_empty();
+            if wanted {
+                kept.push(of);
+            }
+            wanted
+        });
+        self.entries = kept;
+    }
+}
+
+/// The instance of a stream that a series belongs to, where it does.
+fn instance(stream: &Stream, name: &str, labels: &Labels) -> Option<Labels> {
+    let label = |name: &str| labels.get(name).map_or("", |value| value);
+    let selected = stream.select.name.iter().all(|condition| condition.holds(name))
+        && stream.select.labels.iter().all(|(name, condition)| condition.holds(label(name)));
+    let of_each: Option<Vec<_>> = (stream.each.iter())
+        .map(|name| labels.get(name).filter(|value| !value.is_empty()).map(|value| (name.clone(), value.clone())))
+        .collect();
+    of_each.filter(|_| selected).map(Labels::new)
+}
+
+/// Whether an event's fields are those that a stream selects.
+fn selects_fields(stream: &Stream, body: Option<&serde_json::Value>) -> bool {
+    stream.select.fields.iter().all(|(pointer, condition)| {
+        let value = body.and_then(|body| body.pointer(pointer));
+        match value {
+            Some(serde_json::Value::String(text)) => condition.holds(text),
+            Some(value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => {
+                condition.holds(&value.to_string())
+            }
+            _ => condition.holds(""),
+        }
+    })
+}

@@ -6,8 +6,8 @@ use model::{Labels, Reason, Time};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What one record may unfold to. A hostile record could repeat long labels for each of many values.
-const MAX_UNFOLDED_BYTES: usize = 256 << 20;
+/// How many bytes may be written for one record. A hostile one could repeat long labels for each of many values.
+const MAX_UNFOLDED_BYTES: usize = 64 << 20;
 
 /// Between the parts of a raw series key: a byte that UTF-8 never holds.
 const SEPARATOR: u8 = 0xFF;
@@ -27,6 +27,8 @@ pub struct Decoded {
     pub(crate) tape: Tape,
     /// The length of `bytes` before the record that is being read.
     start: usize,
+    /// How many bytes were written for that record, those that were taken back again too.
+    written: usize,
 }
 
 /// One measured value.
@@ -112,23 +114,37 @@ impl Decoded {
         }
     }
 
-    /// Decodes one record: takes back what was added of it where it fails, and says so where it holds nothing.
+    /// Decodes one record: what fails is counted, and so is a record that holds nothing.
     pub(crate) fn record(&mut self, decode: impl FnOnce(&mut Decoded) -> Result<(), Fault>) {
         self.start = self.bytes.len();
-        let (samples, events) = (self.samples.len(), self.events.len());
-        let rejected = self.rejected();
-        match decode(self) {
-            Ok(()) if (samples, events, rejected) == (self.samples.len(), self.events.len(), self.rejected()) => {
-                self.reject(Reason::NothingInside, || "no sample or event inside".to_owned());
-            }
-            Ok(()) => {}
-            Err(fault) => {
-                self.bytes.truncate(self.start);
-                self.samples.truncate(samples);
-                self.events.truncate(events);
-                self.reject(fault.reason, || fault.detail);
-            }
+        self.written = 0;
+        let before = (self.samples.len(), self.events.len(), self.rejected());
+        let (samples, events, _) = before;
+        if let Err(fault) = decode(self) {
+            self.undo(self.start, samples, events, fault);
+        } else if before == (self.samples.len(), self.events.len(), self.rejected()) {
+            self.reject(Reason::NothingInside, || "no sample or event inside".to_owned());
         }
+    }
+
+    /// Decodes a part of a record that stands for itself: where it fails, it is counted and the rest goes on.
+    /// Only a fault of the whole record is handed on.
+    pub(crate) fn part(&mut self, decode: impl FnOnce(&mut Decoded) -> Result<(), Fault>) -> Result<(), Fault> {
+        let (bytes, samples, events) = (self.bytes.len(), self.samples.len(), self.events.len());
+        match decode(self) {
+            Err(fault) if !fault.whole => {
+                self.undo(bytes, samples, events, fault);
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn undo(&mut self, bytes: usize, samples: usize, events: usize, fault: Fault) {
+        self.bytes.truncate(bytes);
+        self.samples.truncate(samples);
+        self.events.truncate(events);
+        self.reject(fault.reason, || fault.detail);
     }
 
     fn rejected(&self) -> u64 {
@@ -142,6 +158,7 @@ impl Decoded {
 
     /// Appends a part of a raw series key.
     pub(crate) fn text(&mut self, text: &[u8]) {
+        self.written += text.len();
         self.bytes.extend_from_slice(text);
     }
 
@@ -152,6 +169,7 @@ impl Decoded {
 
     /// Appends what lies at an earlier place once more.
     pub(crate) fn again(&mut self, range: Range<u32>) -> Result<(), Fault> {
+        self.written += range.len();
         self.room()?;
         self.bytes.extend_from_within(range.start as usize..range.end as usize);
         Ok(())
@@ -173,32 +191,44 @@ impl Decoded {
 
     /// Fails where the record has unfolded to more than may be held for it.
     pub(crate) fn room(&self) -> Result<(), Fault> {
-        if self.bytes.len() - self.start > MAX_UNFOLDED_BYTES || self.bytes.len() > u32::MAX as usize / 2 {
-            let detail = format!("unfolds to more than {MAX_UNFOLDED_BYTES} bytes");
-            return Err(Fault { reason: Reason::Oversized, detail });
+        let unfolded = self.written.max(self.bytes.len() - self.start);
+        // Ranges are of 32 bits: a buffer that is never cleared must not outgrow them.
+        if unfolded > MAX_UNFOLDED_BYTES || self.bytes.len() > u32::MAX as usize / 2 {
+            return Err(Fault {
+                reason: Reason::Oversized,
+                detail: format!("unfolds to more than {MAX_UNFOLDED_BYTES} bytes"),
+                whole: true,
+            });
         }
         Ok(())
     }
 }
 
-/// Why a whole record cannot be used.
+/// Why something cannot be used.
 pub(crate) struct Fault {
     pub(crate) reason: Reason,
     pub(crate) detail: String,
+    /// Whether nothing of the record can be used then.
+    pub(crate) whole: bool,
 }
 
 impl Fault {
-    /// The bytes are not what the format says.
+    /// A sample, an event or a line cannot be used.
+    pub(crate) fn part(reason: Reason, detail: impl Into<String>) -> Fault {
+        Fault { reason, detail: detail.into(), whole: false }
+    }
+
+    /// The bytes of a record are not what the format says.
     pub(crate) fn undecodable(detail: impl Into<String>) -> Fault {
-        Fault { reason: Reason::Undecodable, detail: detail.into() }
+        Fault { reason: Reason::Undecodable, detail: detail.into(), whole: true }
     }
 }
 
-/// The beginning of a text, for messages; of a raw series key its name.
+/// The beginning of a text in one line, for messages; of a raw series key its name.
 pub(crate) fn shorten(text: &[u8]) -> String {
     let name = text.split(|byte| *byte == SEPARATOR).next().unwrap_or_default();
     let cut = &name[..name.len().min(80)];
-    let mut shown = String::from_utf8_lossy(cut).into_owned();
+    let mut shown = String::from_utf8_lossy(cut).replace(char::is_control, " ");
     if cut.len() < name.len() {
         shown.push('…');
     }

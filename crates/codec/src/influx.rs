@@ -1,19 +1,215 @@
-//! Not read yet.
+//! Format `influx`: line protocol (<https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/>) as
+//! Telegraf writes it. A quoted string may hold a line feed, so that records are not split into lines
+//! before they are read. In a tag a backslash stands for itself unless a comma, an equals sign or a
+//! space follows: what Telegraf writes for a line feed there cannot be told from a backslash and an n.
 
-use crate::decoded::Fault;
-use crate::{Decoded, Decoder, Message, PlanError, Settings};
+use crate::decimal::{TimeUnit, number};
+use crate::decoded::{Fault, shorten};
+use crate::mapping::{keep, no_time, not_wanted};
+use crate::{Decoded, Decoder, Kind, Message, Plan, Settings};
+use model::{Reason, Time};
 use std::sync::Arc;
 
-pub(crate) const SETTINGS: &[&str] = &[];
+/// The settings that mean something here.
+pub(crate) const SETTINGS: &[&str] = &["time_unit"];
 
-pub(crate) fn plan(_: &Settings) -> Result<Arc<dyn Decoder>, Vec<PlanError>> {
-    Ok(Arc::new(Plan))
+struct InfluxPlan {
+    unit: TimeUnit,
 }
 
-struct Plan;
+/// Compiles the plan.
+pub(crate) fn plan(settings: &Settings) -> Plan {
+    let mut errors = Vec::new();
+    let unit = match TimeUnit::parse(settings.time_unit.as_deref().unwrap_or("ns")) {
+        Ok(TimeUnit::Rfc3339) => Err("`rfc3339` is no unit of line protocol; there are s, ms, us, ns".to_owned()),
+        unit => unit,
+    };
+    match keep(unit, "time_unit", &mut errors) {
+        Some(unit) => Ok(Arc::new(InfluxPlan { unit })),
+        None => Err(errors),
+    }
+}
 
-impl Decoder for Plan {
-    fn decode(&self, _: &Message<'_>, _: &mut Decoded) -> Result<(), Fault> {
+impl Decoder for InfluxPlan {
+    fn decode(&self, message: &Message<'_>, out: &mut Decoded) -> Result<(), Fault> {
+        let text = message.value;
+        let valid = std::str::from_utf8(text).is_ok();
+        let mut at = 0;
+        while at < text.len() {
+            let start = at;
+            out.part(|out| {
+                self.line(text, &mut at, message, out)?;
+                if !valid && std::str::from_utf8(&text[start..at]).is_err() {
+                    return Err(Fault::part(Reason::Undecodable, "a line that is no UTF-8"));
+                }
+                Ok(())
+            })?;
+            // After a line `at` stands at its end, after a broken one where it broke.
+            at = text[at..].iter().position(|byte| *byte == b'\n').map_or(text.len(), |end| at + end + 1);
+        }
         Ok(())
     }
+}
+
+impl InfluxPlan {
+    fn line(&self, text: &[u8], at: &mut usize, message: &Message<'_>, out: &mut Decoded) -> Result<(), Fault> {
+        skip_spaces(text, at);
+        if ends(text, *at) || text[*at] == b'#' {
+            return Ok(());
+        }
+        // Measurement and tags are written once, and copied into the key of each field.
+        let start = out.place();
+        let measurement = token(text, at, b", ");
+        if measurement.is_empty() {
+            return broken(text, *at, "a measurement");
+        }
+        unescape(measurement, b", ", out);
+        let tags = out.place();
+        let measurement = start..tags;
+        while text.get(*at) == Some(&b',') {
+            *at += 1;
+            let key = token(text, at, b",= ");
+            if key.is_empty() || text.get(*at) != Some(&b'=') {
+                return broken(text, *at, "a tag");
+            }
+            *at += 1;
+            let value = token(text, at, b", ");
+            if value.is_empty() {
+                return broken(text, *at, "the value of a tag");
+            }
+            out.separate();
+            unescape(key, b",= ", out);
+            out.separate();
+            unescape(value, b",= ", out);
+        }
+        let tags = tags..out.place();
+        if text.get(*at) != Some(&b' ') {
+            return broken(text, *at, "a space and fields");
+        }
+        skip_spaces(text, at);
+        let first = out.samples.len();
+        loop {
+            let key = token(text, at, b",= ");
+            if key.is_empty() || text.get(*at) != Some(&b'=') {
+                return broken(text, *at, "a field");
+            }
+            *at += 1;
+            if let Some(value) = value(text, at, key, out)? {
+                let start = out.place();
+                out.again(measurement.clone())?;
+                out.text(b".");
+                unescape(key, b",= ", out);
+                out.again(tags.clone())?;
+                // The time is not known before the line's end.
+                out.sample(start, Time::MIN, value, Kind::Gauge)?;
+            }
+            if text.get(*at) != Some(&b',') {
+                break;
+            }
+            *at += 1;
+        }
+        skip_spaces(text, at);
+        let time = self.time(text, at)?.or(message.time).ok_or_else(no_time)?;
+        for sample in &mut out.samples[first..] {
+            sample.time = time;
+        }
+        Ok(())
+    }
+
+    fn time(&self, text: &[u8], at: &mut usize) -> Result<Option<Time>, Fault> {
+        let start = *at;
+        let digits = token(text, at, b" ");
+        skip_spaces(text, at);
+        if digits.is_empty() {
+            return Ok(None);
+        }
+        let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
+        if unsigned.is_empty() || !unsigned.iter().all(u8::is_ascii_digit) || !ends(text, *at) {
+            return broken(text, start, "a time and the end of the line");
+        }
+        let time = std::str::from_utf8(digits).ok().and_then(|digits| self.unit.read(digits));
+        time.map(Some).ok_or_else(|| Fault::part(Reason::BadTime, format!("time is `{}`", shorten(digits))))
+    }
+}
+
+/// Reads the value of a field; gives nothing where it is no number, which is counted.
+fn value(text: &[u8], at: &mut usize, key: &[u8], out: &mut Decoded) -> Result<Option<f64>, Fault> {
+    let mut other = |kind: &str| {
+        out.reject(Reason::NotNumeric, || format!("field `{}` is a {kind}", shorten(key)));
+        Ok(None)
+    };
+    let start = *at;
+    if text.get(start) == Some(&b'"') {
+        let mut end = start + 1;
+        loop {
+            match text.get(end) {
+                Some(b'"') => break,
+                Some(b'\\') => end += 2,
+                Some(_) => end += 1,
+                None => return broken(text, start, "a string with its end"),
+            }
+        }
+        *at = end + 1;
+        return other("string");
+    }
+    let raw = token(text, at, b", ");
+    let Ok(word) = std::str::from_utf8(raw) else { return broken(text, start, "a value") };
+    let value = match raw {
+        b"t" | b"T" | b"true" | b"True" | b"TRUE" | b"f" | b"F" | b"false" | b"False" | b"FALSE" => {
+            return other("boolean");
+        }
+        [.., b'i'] => word[..word.len() - 1].parse::<i64>().ok().map(|whole| whole as f64),
+        [.., b'u'] => word[..word.len() - 1].parse::<u64>().ok().map(|whole| whole as f64),
+        _ => number(word),
+    };
+    match value {
+        Some(value) => Ok(Some(value)),
+        None => broken(text, start, "a value"),
+    }
+}
+
+fn broken<T>(text: &[u8], at: usize, wanted: &str) -> Result<T, Fault> {
+    Err(Fault::part(Reason::Undecodable, not_wanted(text, at, wanted)))
+}
+
+/// What lies before the next of `stops` that has no backslash before it, or before the line's end.
+fn token<'a>(text: &'a [u8], at: &mut usize, stops: &[u8]) -> &'a [u8] {
+    let start = *at;
+    while let Some(byte) = text.get(*at) {
+        match byte {
+            b'\n' | b'\r' if ends(text, *at) => break,
+            b'\\' if text.get(*at + 1).is_some_and(|next| b",= ".contains(next)) => *at += 2,
+            _ if stops.contains(byte) => break,
+            _ => *at += 1,
+        }
+    }
+    &text[start..*at]
+}
+
+fn skip_spaces(text: &[u8], at: &mut usize) {
+    while text.get(*at) == Some(&b' ') {
+        *at += 1;
+    }
+}
+
+/// Whether the line ends here, with LF, CR LF, or the record.
+fn ends(text: &[u8], at: usize) -> bool {
+    matches!(text.get(at..), None | Some([] | [b'\n', ..] | [b'\r'] | [b'\r', b'\n', ..]))
+}
+
+/// Appends the text without the backslashes that stand before one of `special`.
+fn unescape(raw: &[u8], special: &[u8], out: &mut Decoded) {
+    let mut rest = raw;
+    while let Some(place) = rest.iter().position(|byte| *byte == b'\\') {
+        let (before, after) = rest.split_at(place);
+        out.text(before);
+        if !after.get(1).is_some_and(|next| special.contains(next)) {
+            out.text(b"\\");
+            rest = &after[1..];
+        } else {
+            out.text(&after[1..2]);
+            rest = &after[2..];
+        }
+    }
+    out.text(rest);
 }

@@ -16,6 +16,7 @@ mod decoded;
 mod events;
 mod influx;
 mod json;
+mod mapping;
 mod otlp_proto;
 mod pointer;
 mod protobuf;
@@ -41,8 +42,11 @@ pub struct FormatEntry {
     /// The settings that mean something to it, beside `max_record_bytes`, which all have.
     pub settings: &'static [&'static str],
     /// Makes its plan, or says everything that is wrong.
-    plan: fn(&Settings) -> Result<Arc<dyn Decoder>, Vec<PlanError>>,
+    plan: fn(&Settings) -> Plan,
 }
+
+/// A plan that can decode, or everything that is wrong with the settings.
+type Plan = Result<Arc<dyn Decoder>, Vec<PlanError>>;
 
 /// All formats, by name.
 pub const FORMATS: &[FormatEntry] = &[
@@ -62,7 +66,7 @@ pub struct Format {
 
 /// The part of a format that differs: one implementation for each entry of `FORMATS`.
 trait Decoder: Send + Sync {
-    /// Adds what the message holds. An error refuses the whole message; what was added of it is taken back.
+    /// Adds what the message holds. An error refuses all of it, and what was added is taken back.
     fn decode(&self, message: &Message<'_>, out: &mut Decoded) -> Result<(), Fault>;
 }
 

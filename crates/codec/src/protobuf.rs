@@ -1,1 +1,70 @@
-//! Not here yet.
+//! Protobuf messages read as they lie (<https://protobuf.dev/programming-guides/encoding/>): fields in turn, borrowed,
+//! without a schema. Groups, which nobody writes any more, are refused.
+
+use crate::decoded::Fault;
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Wire<'a> {
+    Varint(u64),
+    Fixed64(u64),
+    /// Nothing that is read here comes in four bytes.
+    Fixed32,
+    Bytes(&'a [u8]),
+}
+
+/// The fields of a message: number and content. Ends after the first error.
+pub(crate) fn fields(message: &[u8]) -> impl Iterator<Item = Result<(u32, Wire<'_>), Fault>> {
+    let mut rest = message;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let field = field(&mut rest);
+        if field.is_none() {
+            rest = &[];
+        }
+        Some(field.ok_or_else(|| Fault::undecodable("a protobuf field that is cut off or malformed")))
+    })
+}
+
+/// Text, which must be UTF-8.
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(bytes).map_err(|_| Fault::undecodable("a protobuf string that is no UTF-8"))
+}
+
+fn field<'a>(rest: &mut &'a [u8]) -> Option<(u32, Wire<'a>)> {
+    let tag = u32::try_from(varint(rest)?).ok()?;
+    let wire = match tag & 7 {
+        0 => Wire::Varint(varint(rest)?),
+        1 => Wire::Fixed64(u64::from_le_bytes(take(rest, 8)?.try_into().ok()?)),
+        2 => {
+            let length = usize::try_from(varint(rest)?).ok()?;
+            Wire::Bytes(take(rest, length)?)
+        }
+        5 => take(rest, 4).map(|_| Wire::Fixed32)?,
+        _ => return None,
+    };
+    (tag >> 3 != 0).then_some((tag >> 3, wire))
+}
+
+fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (taken, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(taken)
+}
+
+fn varint(rest: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for (place, byte) in rest.iter().enumerate().take(10) {
+        if place == 9 && *byte > 1 {
+            return None;
+        }
+        value |= u64::from(byte & 0x7F) << (7 * place);
+        if byte & 0x80 == 0 {
+            *rest = &rest[place + 1..];
+            return Some(value);
+        }
+    }
+    None
+}

@@ -24,7 +24,7 @@ pub struct Settings {
     pub kind: Option<String>,
     /// What words at the pointer `kind` mean; `gauge`, `cumulative` and `delta` mean themselves.
     pub kinds: Vec<(String, String)>,
-    /// The template of an event's type; without it all are of type `event`.
+    /// The template of an event's type, written as `type`; without it all are of type `event`.
     pub event_type: Option<String>,
     /// The template of what tells an event from all others.
     pub identity: Option<String>,
@@ -72,7 +72,7 @@ impl Settings {
             ("time_unit", self.time_unit.is_some()),
             ("kind", self.kind.is_some()),
             ("kinds", !self.kinds.is_empty()),
-            ("event_type", self.event_type.is_some()),
+            ("type", self.event_type.is_some()),
             ("identity", self.identity.is_some()),
             ("each", self.each.is_some()),
             ("max_event_bytes", self.max_event_bytes.is_some()),

@@ -9,7 +9,8 @@
 pub struct Settings {
     /// The pointer to a document's values; goes with `name`.
     pub value: Option<String>,
-    /// Several values of a document: for each the template of its name, and its pointer.
+    /// Several values of a document: for each the template of its name, and its pointer. A document need not
+    /// have all of them; one that has none is refused.
     pub values: Vec<(String, String)>,
     /// The template of the series' name.
     pub name: Option<String>,

@@ -5,8 +5,9 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// How long a start or a stop may take on a busy machine.
@@ -31,6 +32,16 @@ struct Own {
 struct Running {
     java: Child,
     guard: Guard,
+    /// Locked only because a shared broker has to be `Sync`.
+    output: Mutex<Receiver<Output>>,
+}
+
+/// What the broker's standard output tells.
+enum Output {
+    /// It answers from now on.
+    Started,
+    /// The broker has ended; these were its first lines.
+    Ended(String),
 }
 
 /// A shell that kills the broker and removes its data once its standard input ends, which is when we have
@@ -123,12 +134,9 @@ impl Running {
         let id = self.java.id().to_string();
         // The shell's own `kill`: the command of that name is not on every machine.
         let asked = Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &id]).status();
-        let since = Instant::now();
-        while asked.as_ref().is_ok_and(|status| status.success()) && since.elapsed() < PATIENCE {
-            if matches!(self.java.try_wait(), Ok(Some(_))) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
+        if asked.is_ok_and(|status| status.success()) {
+            // Ends with the output's end, or when patience does.
+            let _ = self.output.get_mut().map(|output| output.recv_timeout(PATIENCE));
         }
         self.kill();
     }
@@ -180,18 +188,19 @@ fn run(installation: &Installation, folder: &Path) -> Running {
         let mut said = Vec::new();
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             if line.contains("Kafka Server started") {
-                let _ = tell.send(Ok(()));
+                let _ = tell.send(Output::Started);
             }
             if said.len() < 200 {
                 said.push(line);
             }
         }
-        let _ = tell.send(Err(said.join("\n")));
+        let _ = tell.send(Output::Ended(said.join("\n")));
     });
-    let running = Running { java, guard };
-    match hear.recv_timeout(PATIENCE) {
-        Ok(Ok(())) => running,
-        Ok(Err(said)) => {
+    let first = hear.recv_timeout(PATIENCE);
+    let running = Running { java, guard, output: Mutex::new(hear) };
+    match first {
+        Ok(Output::Started) => running,
+        Ok(Output::Ended(said)) => {
             running.kill();
             panic!("the broker ended instead of starting\n{said}")
         }

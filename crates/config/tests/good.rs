@@ -1,0 +1,185 @@
+//! A configuration that is right comes out as it is meant.
+
+use config::{Durability, File, Settings, feed_fingerprint, load};
+use model::definition::{Argument, Content, Quorum, Start, Window};
+use model::{Span, State, Time, Value};
+
+const EXAMPLE: &str = include_str!("example.yaml");
+
+fn read(texts: &[&str]) -> Settings {
+    let files: Vec<File> = texts
+        .iter()
+        .enumerate()
+        .map(|(place, text)| File { path: format!("{place}.yaml"), text: (*text).to_owned() })
+        .collect();
+    let environment = |name: &str| (name == "KAFKA_PASSWORD").then(|| "hunter2".to_owned());
+    load(&files, Vec::new(), &environment, &|_| Ok("from a file\n".to_owned())).expect("a configuration")
+}
+
+/// The arguments of a check, as `validate` prints them.
+fn arguments(settings: &Settings, check: &str) -> Vec<String> {
+    let binding = settings.bindings.iter().find(|binding| &*binding.check == check).expect("a check");
+    binding.arguments.iter().map(|(name, argument)| format!("{name}: {argument}")).collect()
+}
+
+#[test]
+fn the_example_is_read_as_its_comments_say() {
+    let settings = read(&[EXAMPLE]);
+    let definitions = &settings.definitions;
+    let names: Vec<&str> = settings.sources.iter().map(|source| &*source.name).collect();
+    assert_eq!(names, ["telegraf", "collector", "probes", "shop events"]);
+    let formats: Vec<&str> = settings.formats.iter().map(codec::Format::name).collect();
+    assert_eq!(formats, ["influx", "otlp_proto", "json", "events"]);
+    assert_eq!(settings.sources[0].brokers, "kafka-1:9092,kafka-2:9092");
+    assert_eq!(settings.sources[3].brokers, "events:9092");
+    assert_eq!(settings.sources[1].properties[0].0, "sasl.password");
+    assert_eq!(settings.sources[1].properties[0].1.reveal(), "hunter2");
+    assert_eq!(definitions.sources[2].lateness, Span::from_secs(10));
+    let heap = &definitions.streams[1];
+    assert_eq!((&*heap.name, heap.source, heap.unit.as_deref()), ("heap used", 1, Some("B")));
+    assert_eq!(definitions.streams[5].content, Content::EventsAsMetric(None));
+    assert_eq!(definitions.streams[6].content, Content::EventsAsMetric(Some("/amount".into())));
+    assert_eq!(definitions.components[2].for_each, Some(0));
+    assert_eq!(definitions.relations[1].for_each, Some(0));
+    assert_eq!(settings.store.path.as_deref(), Some("/var/lib/vitalsign"));
+    assert_eq!(settings.store.durability, Durability::Power);
+    assert_eq!(settings.transitions.as_ref().map(|it| it.topic.as_str()), Some("vitalsign.transitions"));
+    assert_eq!(definitions.limits, model::definition::Limits::default());
+    let unread: Vec<&str> = settings.warnings.iter().map(|warning| warning.message.as_str()).collect();
+    assert_eq!(unread, ["streams.order value: no check reads this stream"]);
+}
+
+#[test]
+fn checks_are_sorted_and_bound_with_all_their_arguments() {
+    let settings = read(&[EXAMPLE]);
+    let checks = &settings.definitions.checks;
+    let names: Vec<&str> = checks.iter().map(|check| &*check.name).collect();
+    assert_eq!(names, ["bank is slow", "deployment state", "heap runs out", "no orders", "slow responses"]);
+    let slow = &checks[4];
+    assert_eq!((slow.trigger, slow.recover), (Quorum { needed: 3, of: 5 }, Quorum { needed: 2, of: 2 }));
+    assert_eq!((slow.on_missing, slow.missing_after), (Some(State::Unknown), Some(Span::from_secs(120))));
+    assert_eq!(checks[1].on_missing, None);
+    let threshold = |metric: &str, deviating: &str, critical: &str| {
+        [
+            format!("metric: {metric}"),
+            format!("deviating: {deviating}"),
+            format!("critical: {critical}"),
+            "direction: above".to_owned(),
+            "recovery: nothing".to_owned(),
+            "unit: ".to_owned(),
+        ]
+    };
+    let slow = threshold("stream response time, sliding 5m every 30s, p95", "400", "1000");
+    assert_eq!(arguments(&settings, "slow responses"), slow);
+    // The stream is in seconds, and the slide is a sixth of the width.
+    let bank = threshold("stream probe time, sliding 2m every 20s, average", "nothing", "1.5");
+    assert_eq!(arguments(&settings, "bank is slow"), bank);
+    let heap = arguments(&settings, "heap runs out");
+    assert_eq!(heap[0], "metric: stream heap used, batching 1m, last, 120 points");
+    assert_eq!(heap[1], "limit: stream heap limit, batching 1m, last, maximum");
+    let bound = |check: usize| settings.bindings[check].elements.clone();
+    assert_eq!(bound(0), ["bank", "payments -> bank"]);
+    assert_eq!(bound(1), ["checkout"]);
+    assert_eq!(bound(2), ["checkout", "payments"]);
+    assert_eq!(bound(4), ["host {host}"]);
+}
+
+#[test]
+fn selectors_hold_for_what_they_say() {
+    let settings = read(&[EXAMPLE]);
+    let select = &settings.definitions.streams[1].select;
+    let holds = |label: &str, text: &str| {
+        let mut found = select.labels.iter().filter(|(name, _)| &**name == label).peekable();
+        assert!(found.peek().is_some(), "{label}");
+        found.all(|(_, condition)| condition.holds(text))
+    };
+    for (label, text, wanted) in [
+        ("jvm.memory.pool.name", "G1 Eden Space", true),
+        ("jvm.memory.pool.name", "not G1 Eden", false),
+        ("deployment.environment", "test", false),
+        ("deployment.environment", "", true),
+        ("service.name", "payments", true),
+        ("service.name", "payments2", false),
+        ("service.name", "check.ut", false),
+    ] {
+        assert_eq!(holds(label, text), wanted, "{label} {text}");
+    }
+}
+
+#[test]
+fn several_files_are_one_configuration() {
+    let sources = "sources: { a: { topics: t, format: influx, start: 2026-03-01T12:00:00Z } }";
+    let rest = "
+streams: { s: { source: a, unit: ms } }
+components: { c: { labels: { limit: 7 } } }
+relations: []
+checks:
+  quick:
+    on: c
+    function: threshold
+    arguments: { metric: { stream: s, window: sliding 3h, downsample: average }, critical: { label: limit } }
+";
+    let settings = read(&[rest, "", "# nothing", sources]);
+    let time: Time = "2026-03-01T12:00:00Z".parse().expect("a time");
+    assert_eq!(settings.sources[0].start, Start::At(time));
+    let check = &settings.definitions.checks[0];
+    let Argument::Input(input) = &check.arguments[0].1 else { panic!("{check:?}") };
+    let slide = Span::from_secs(1800);
+    assert_eq!(input.window, Some(Window::Sliding { width: Span::from_secs(3 * 3600), slide }));
+    assert!(matches!(&check.arguments[1].1, Argument::Value(Value::Nothing)));
+    assert!(matches!(&check.arguments[2].1, Argument::Label(name) if &**name == "limit"));
+    // The time to live is as long as the widest window.
+    assert_eq!(settings.definitions.streams[0].time_to_live, Span::from_secs(3 * 3600));
+}
+
+#[test]
+fn a_users_script_replaces_the_shipped_one() {
+    let script = |text: &str| functions::Script {
+        name: "threshold".into(),
+        path: "functions/threshold.rhai".into(),
+        text: text.into(),
+    };
+    let text = "
+sources: { a: { topics: [t], format: influx } }
+streams: { s: { source: a } }
+components: { c: }
+checks:
+  mine: { on: c, function: threshold, arguments: { value: { stream: s, window: batching 1m, downsample: sum } } }
+";
+    let own = "//! Mine.\nparameters(#{ value: metric(\"the value\") });\nfn check(p) { clear() }\n";
+    let files = [File { path: "a.yaml".into(), text: text.into() }];
+    let settings = load(&files, vec![script(own)], &|_| None, &|_| Ok(String::new())).expect("a configuration");
+    let names: Vec<String> = arguments(&settings, "mine");
+    assert_eq!(names, ["value: stream s, batching 1m, sum"]);
+}
+
+#[test]
+fn panes_are_known_again_by_what_determines_them() {
+    let before = read(&[EXAMPLE]);
+    let window = Window::Batching { size: Span::from_secs(60), zone: "UTC".into() };
+    let fingerprint = |settings: &Settings, name: &str| {
+        let stream = settings.definitions.streams.iter().position(|stream| &*stream.name == name).expect("a stream");
+        feed_fingerprint(settings, stream, Some(&window))
+    };
+    let renamed =
+        EXAMPLE.replace("response time", "latency").replace("400 ms", "300 ms").replace("telegraf:", "agent:");
+    let renamed = read(&[&renamed.replace("source: telegraf", "source: agent")]);
+    assert_eq!(fingerprint(&before, "response time"), fingerprint(&renamed, "latency"));
+    let selected = read(&[&EXAMPLE.replace("service: checkout }\n    each", "service: payments }\n    each")]);
+    assert_ne!(fingerprint(&before, "response time"), fingerprint(&selected, "response time"));
+    let mapped = read(&[&EXAMPLE.replace("value: /result/ms", "value: /result/s")]);
+    assert_ne!(fingerprint(&before, "probe time"), fingerprint(&mapped, "probe time"));
+    assert_eq!(fingerprint(&before, "response time"), fingerprint(&mapped, "response time"));
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    let text = EXAMPLE.replace("sasl.username: vitalsign", "sasl.username: swordfish\n    a.b: { file: /secret }");
+    let settings = read(&[&text]);
+    assert_eq!(settings.sources[0].properties[0].1.reveal(), "from a file");
+    let sources = format!("{:?} {:?}", settings.sources, settings.transitions);
+    for secret in ["hunter2", "swordfish", "from a file"] {
+        assert!(!sources.contains(secret), "{sources}");
+    }
+    assert!(sources.contains("sasl.password"), "{sources}");
+}

@@ -130,9 +130,7 @@ impl World<'_> {
             }
             Run::Failed(_) => {}
             Run::Spoke(verdict, evidence) => {
-                // A timer of this very instant is still to come after windows, but is past after events.
-                let next = if window.is_some() { now } else { now + Span::from_nanos(1) };
-                let expires_at = verdict.expires.map(|after| (now + after).max(next));
+                let expires_at = verdict.expires.map(|after| now + after);
                 self.checks.get_mut(key).expect("a check instance").expires_at = expires_at;
                 self.result(key, verdict.state, verdict.message, evidence.into(), now);
             }

@@ -6,7 +6,7 @@
 use crate::connection::{Voice, client, settings};
 use crate::finder::{self, Finder, Finding, Question, Topic, Trouble};
 use crate::{Connection, Error};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded, select, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded, never, select, unbounded};
 use model::Time;
 use model::definition::Start;
 use model::record::Batch;
@@ -30,7 +30,7 @@ const WAITING_BYTES: usize = 8 << 20;
 const WAITING_INPUTS: usize = 1024;
 /// Between two looks at all queues, should a wake-up have been lost.
 const IDLE: Duration = Duration::from_millis(100);
-/// Between two attempts to hand over while the channel is full.
+/// Between two looks while the caller is behind.
 const FULL: Duration = Duration::from_millis(2);
 
 const REFRESH: &str = "topic.metadata.refresh.interval.ms";
@@ -350,28 +350,25 @@ struct Partition {
 impl Worker {
     /// Runs until the reader is dropped.
     fn run(mut self) {
-        let mut more = false;
+        let mut wait = IDLE;
         loop {
             if !self.hand_over() {
                 return;
             }
-            let wait = match (self.backlog.is_empty(), more) {
-                (false, _) => FULL,
-                (true, true) => Duration::ZERO,
-                (true, false) => IDLE,
-            };
+            // News wait too while the caller is behind.
+            let findings = if self.backlog.is_empty() { self.findings.clone() } else { never() };
             select! {
                 recv(self.commands) -> command => match command {
                     Ok(command) => self.obey(command),
                     Err(_) => return,
                 },
-                recv(self.findings) -> finding => if let Ok(finding) = finding { self.learn(finding) },
+                recv(findings) -> finding => if let Ok(finding) = finding { self.learn(finding) },
                 recv(self.woken) -> _ => {}
                 default(wait) => if wait == IDLE {
                     self.partitions.iter().for_each(|partition| partition.ready.store(true, Ordering::Relaxed));
                 }
             }
-            more = self.backlog.is_empty() && self.read();
+            wait = if self.backlog.is_empty() { self.read() } else { FULL };
         }
     }
 
@@ -498,24 +495,26 @@ impl Worker {
         self.assign(topic, number, next_offset);
     }
 
-    /// Reads what lies in the queues. True when something is left there.
-    fn read(&mut self) -> bool {
+    /// Reads what lies in the queues. How long to wait for events before reading again.
+    fn read(&mut self) -> Duration {
         let count = self.partitions.len();
         let mut bytes = self.waiting.load(Ordering::Relaxed);
-        let mut more = false;
+        let mut wait = IDLE;
         for turn in 0..count {
-            if bytes >= WAITING_BYTES {
-                // Wakes by time, as when the channel is full: nobody tells when the caller has taken something.
-                self.first = (self.first + turn) % count;
-                return false;
-            }
             let place = (self.first + turn) % count;
+            if bytes >= WAITING_BYTES {
+                // Nobody tells when the caller has taken something, so this looks again soon.
+                self.first = place;
+                return FULL;
+            }
             if self.partitions[place].ready.swap(false, Ordering::Acquire) {
-                more |= self.read_partition(place);
+                if self.read_partition(place) {
+                    wait = Duration::ZERO;
+                }
                 bytes += self.backlog.back().map_or(0, weight);
             }
         }
-        more
+        wait
     }
 
     /// True when something may be left in the queue.

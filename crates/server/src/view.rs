@@ -188,7 +188,10 @@ impl View {
     /// Takes a commit over, after it was written. Readers wait only while the results are put in place.
     pub fn apply(&self, changes: &[Change]) {
         let _one = self.writer.lock().expect(SOUND);
-        let (told, elements) = recent::tell(&self.read().elements, changes);
+        let (told, elements) = {
+            let held = self.read();
+            recent::tell(&held.elements, held.sequence, changes)
+        };
         let mut held = self.held.write().expect(SOUND);
         for (element, shown) in elements {
             match shown {

@@ -2,7 +2,7 @@
 
 use super::filter::{self, Filter};
 use super::page::{self, Page};
-use super::{Served, convert, watch};
+use super::{Served, convert, evidence, watch};
 use api::v1;
 use engine::state::CheckKey;
 use model::transition::{Cause, Health};
@@ -163,6 +163,7 @@ impl v1::health_server::Health for HealthService {
         Ok(Response::new(v1::ExplainTransitionResponse {
             transition: Some(convert::transition(&transition)),
             evidence_json: transition.evidence.to_string(),
+            evidence: evidence::parse(&transition.evidence),
             origin: origin.as_ref().map(convert::transition),
             read_positions: Vec::new(),
         }))

@@ -3,6 +3,7 @@
 
 mod convert;
 mod engine;
+mod evidence;
 mod filter;
 mod health;
 mod page;
@@ -84,7 +85,8 @@ pub async fn serve(
     let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?).with_nodelay(Some(true));
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let (reporter, health_checks) = tonic_health::server::health_reporter();
-    report(&reporter, *served.view.running().borrow()).await;
+    let runs = *served.view.running().borrow();
+    report(&reporter, runs).await;
 
     let descriptors = || {
         tonic_reflection::server::Builder::configure()

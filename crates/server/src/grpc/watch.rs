@@ -64,7 +64,7 @@ async fn follow(watcher: &Watcher) -> Result<std::convert::Infallible, End> {
     let view = &watcher.served.view;
     // Before the start is taken: a commit between the two is then one that wakes.
     let mut commits = view.commits();
-    let (mut seen, mut next) = match view.start(watcher.after) {
+    let (mut seen, mut next, mut resumed) = match view.start(watcher.after) {
         Start::Snapshot { sequence, elements, next } => {
             let fresh = watcher.after.is_some();
             send(watcher, Event::SnapshotBegin(v1::SnapshotBegin { sequence, fresh })).await?;
@@ -74,18 +74,21 @@ async fn follow(watcher: &Watcher) -> Result<std::convert::Infallible, End> {
                 }
             }
             send(watcher, Event::SnapshotEnd(v1::SnapshotEnd { sequence })).await?;
-            (sequence, next)
+            (sequence, next, false)
         }
         Start::Resumed { next } => {
             let sequence = watcher.after.unwrap_or_default();
             send(watcher, Event::Resumed(v1::Resumed { sequence })).await?;
-            (sequence, next)
+            (sequence, next, true)
         }
     };
     loop {
         match view.commit(next) {
             Next::Commit(commit) => {
-                tell(watcher, &commit, seen).await?;
+                // Only the first commit of one that resumes may hold what it has seen.
+                let skipped = if resumed { seen } else { 0 };
+                tell(watcher, &commit, skipped).await?;
+                resumed = false;
                 seen = commit.sequence;
                 next += 1;
             }
@@ -103,9 +106,9 @@ async fn follow(watcher: &Watcher) -> Result<std::convert::Infallible, End> {
     }
 }
 
-/// Tells what a commit changed after the number that was seen.
-async fn tell(watcher: &Watcher, commit: &Commit, seen: u64) -> Result<(), End> {
-    for told in commit.told.iter().filter(|told| told.sequence > seen) {
+/// Tells what a commit changed, but for what has numbers up to `skipped`.
+async fn tell(watcher: &Watcher, commit: &Commit, skipped: u64) -> Result<(), End> {
+    for told in commit.told.iter().filter(|told| told.sequence > skipped) {
         let passes = |shown| watcher.filter.passes(shown);
         let event = match (&told.before, &told.after) {
             (_, Some(after)) if passes(after) => Event::Changed(convert::changed(told, after)),

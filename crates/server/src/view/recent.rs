@@ -107,8 +107,10 @@ impl Recent {
 pub(super) type Elements = HashMap<Element, Option<Arc<ElementView>>>;
 
 /// Works out what a commit changes, change by change: an element with two transitions in one commit is told
-/// as it stood after each. The elements given back are those that the commit touches.
-pub(super) fn tell(held: &BTreeMap<Element, Arc<ElementView>>, changes: &[Change]) -> (Vec<Told>, Elements) {
+/// as it stood after each. `last` is the last number given before this commit: a change that comes without a
+/// number of its own, such as an error of propagation, has that one. The elements given back are those that
+/// the commit touches.
+pub(super) fn tell(held: &BTreeMap<Element, Arc<ElementView>>, last: u64, changes: &[Change]) -> (Vec<Told>, Elements) {
     let mut told = Vec::new();
     let mut elements = Elements::new();
     let records: HashMap<&Element, Option<&ElementRecord>> = changes
@@ -126,7 +128,7 @@ pub(super) fn tell(held: &BTreeMap<Element, Arc<ElementView>>, changes: &[Change
                 *pending.entry(&transition.element).or_default() += 1;
                 numbered.push((transition.sequence, change));
             }
-            Change::Element { sequence, .. } => numbered.push((*sequence, change)),
+            Change::Element { sequence, .. } => numbered.push(((*sequence).max(last), change)),
             _ => {}
         }
     }

@@ -2,7 +2,8 @@
 //! their answers, which may take seconds: on a thread and a client of its own, so that reading never waits.
 
 use crate::connection::Voice;
-use crate::reader::{Client, Input, Position};
+use crate::worker::Client;
+use crate::{Input, Position};
 use crossbeam_channel::{Receiver, Sender};
 use model::Time;
 use model::definition::Start;

@@ -10,6 +10,7 @@ mod embedded;
 mod finder;
 mod publisher;
 mod reader;
+mod worker;
 
 pub use admin::{create_topics, topics_exist};
 pub use connection::Connection;

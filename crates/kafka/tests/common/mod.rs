@@ -5,25 +5,25 @@ use model::definition::Start;
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-pub fn connection(brokers: &str) -> Connection {
+pub(crate) fn connection(brokers: &str) -> Connection {
     Connection { brokers: brokers.to_owned(), properties: vec![] }
 }
 
 /// Looks for news five times a second, so that tests need not wait for them.
-pub fn reading(brokers: &str, topics: &[&str], start: Start) -> Reading {
+pub(crate) fn reading(brokers: &str, topics: &[&str], start: Start) -> Reading {
     let mut connection = connection(brokers);
     connection.properties.push(("topic.metadata.refresh.interval.ms".to_owned(), "200".to_owned()));
     let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
     Reading { source: 0, connection, topics, start, group: None }
 }
 
-pub fn message(key: &str, value: &str) -> Message {
+pub(crate) fn message(key: &str, value: &str) -> Message {
     Message { key: key.into(), value: Some(value.into()), ..Message::default() }
 }
 
 /// Everything up to the first input that is looked for, and what came together with it. Partitions are read as
 /// soon as they are found.
-pub fn until(reader: &mut Reader, mut found: impl FnMut(&Input) -> bool) -> Vec<Input> {
+pub(crate) fn until(reader: &mut Reader, mut found: impl FnMut(&Input) -> bool) -> Vec<Input> {
     let deadline = Instant::now() + Duration::from_secs(40);
     let mut seen = Vec::new();
     while Instant::now() < deadline {
@@ -44,7 +44,7 @@ pub fn until(reader: &mut Reader, mut found: impl FnMut(&Input) -> bool) -> Vec<
 }
 
 /// The records in text: offset, key, value, headers.
-pub fn records(inputs: &[Input]) -> Vec<String> {
+pub(crate) fn records(inputs: &[Input]) -> Vec<String> {
     let mut lines = Vec::new();
     for input in inputs {
         let Input::Batch(batch) = input else { continue };

@@ -45,7 +45,9 @@ impl World<'_> {
         }
         let checks = self.checks.iter().filter(|((_, check, _), _)| self.bindings[*check].agenda == agenda);
         let timers = checks.flat_map(|(_, instance)| [instance.missing_at, instance.expires_at]);
-        places.extend(timers.flatten().map(|time| (time, 0)));
+        // A check instance that another agenda brought forth may be due since before this place.
+        let late = |time: Time| if (time, 0) > (now, phase) { time } else { now + Span::from_nanos(1) };
+        places.extend(timers.flatten().map(|time| (late(time), 0)));
         places.into_iter().min().filter(|place| *place <= (clock, 0))
     }
 
@@ -64,9 +66,8 @@ impl World<'_> {
         } else {
             self.events(agenda, now);
         }
-        self.apply_health(now);
         self.bury();
-        self.retired.clear();
+        self.apply_health(now);
     }
 
     /// Closes the windows that end now, and gives birth to the instances that they are the first to hold.
@@ -91,7 +92,9 @@ impl World<'_> {
                 let earlier = samples(data, begin - window::size(cut), begin);
                 let mut points = BTreeMap::new();
                 for downsample in &feed.downsample {
-                    let values = downsample.iter().map(|how| reduce(*how, &inside, &earlier, end - begin));
+                    let values = downsample
+                        .iter()
+                        .map(|how| reduce(*how, &inside, &earlier, end - begin).filter(|value| value.is_finite()));
                     let Some(values) = values.collect::<Option<Vec<f64>>>() else { continue };
                     let (count, downsample) = (inside.len() as u64, downsample.clone());
                     let point = Point { start, end, count, values, downsample: downsample.clone(), incomplete: false };

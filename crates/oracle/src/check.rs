@@ -1,6 +1,6 @@
 //! Check instances: where they come from, what they see, and how their results become states.
 
-use crate::replay::{CheckInstance, CheckKey, Instance, Living, World, restricted};
+use crate::replay::{CheckInstance, CheckKey, Closed, Instance, Living, World, restricted};
 use crate::window;
 use functions::{CheckCall, Failure, FailureKind, Function, Seen, Verdict, evidence};
 use model::definition::{Argument, CheckDefinition, Downsampling, Input, Shape, Target};
@@ -31,23 +31,15 @@ impl World<'_> {
     /// Makes the check instances that are not there yet; those whose trigger's instance and element are.
     pub(crate) fn bind(&mut self, now: Time) {
         for (check, binding) in self.bindings.iter().enumerate() {
-            let (feed, agenda) =
-                (&self.feeds[binding.feeds[binding.trigger].expect("a feed")], &self.agendas[binding.agenda]);
+            let feed = &self.feeds[binding.feeds[binding.trigger].expect("a feed")];
             for (element, living) in &self.elements {
                 if !self.targets(check, living) {
                     continue;
                 }
-                let own: Vec<(Labels, Time)> = if self.gathers(check) {
-                    agenda.origin.map(|origin| (Labels::default(), origin)).into_iter().collect()
-                } else {
-                    let agree = feed.live.iter().filter(|(labels, _)| labels.agrees_with(&living.labels));
-                    agree.map(|(labels, instance)| (labels.clone(), instance.born)).collect()
-                };
-                for (labels, born) in own {
-                    let born = born.max(now).max(agenda.place.0);
-                    let missing_at = self.missing_after(check).map(|after| born + after);
+                for (labels, trigger) in feed.live.iter().filter(|(labels, _)| labels.agrees_with(&living.labels)) {
+                    let missing_at = self.missing_after(check).map(|after| trigger.born.max(now) + after);
                     let instance = CheckInstance { missing_at, ..CheckInstance::default() };
-                    self.checks.entry((element.clone(), check, labels)).or_insert(instance);
+                    self.checks.entry((element.clone(), check, labels.clone())).or_insert(instance);
                 }
             }
         }
@@ -57,11 +49,12 @@ impl World<'_> {
     pub(crate) fn unbind(&mut self) {
         let gone = self.checks.keys().filter(|(_, check, labels)| {
             let binding = &self.bindings[*check];
-            !self.gathers(*check)
-                && !self.feeds[binding.feeds[binding.trigger].expect("a feed")].live.contains_key(labels)
+            !self.feeds[binding.feeds[binding.trigger].expect("a feed")].live.contains_key(labels)
         });
-        self.retired = gone.cloned().collect();
-        self.checks.retain(|key, _| !self.retired.contains(key));
+        for key in gone.cloned().collect::<Vec<_>>() {
+            // One that never spoke is no cause of anything.
+            self.retired.extend(self.checks.remove(&key).filter(|check| check.state.is_some()).map(|_| key));
+        }
     }
 
     /// How long past birth or due time a check's trigger may stay away; none where nobody minds.
@@ -72,7 +65,7 @@ impl World<'_> {
             (None, _) => definition.missing_after.is_some(),
             (Some(_), shape) => shape != Shape::Events && !always,
         };
-        (minded && definition.on_missing.is_some()).then(|| deadline(definition, trigger))
+        minded.then(|| deadline(definition, trigger))
     }
 
     fn trigger(&self, check: usize) -> &Input {
@@ -87,14 +80,10 @@ impl World<'_> {
             let trigger = self.trigger(key.1);
             let Some(cut) = trigger.window.as_ref().filter(|cut| window::is_end(cut, now)) else { continue };
             let feed = &self.feeds[self.bindings[key.1].feeds[self.bindings[key.1].trigger].expect("a feed")];
-            let seen_by = self.elements[&key.0].labels.with(&key.2);
-            let members = feed.live.iter().filter(|(labels, _)| {
-                if self.gathers(key.1) { labels.agrees_with(&seen_by) } else { **labels == key.2 }
-            });
-            let closed = members.filter_map(|(_, instance)| instance.closed.last().filter(|closed| closed.end == now));
-            let giving = closed
-                .filter(|closed| trigger.shape == Shape::Events || closed.points.contains_key(&trigger.downsample));
-            let Some(start) = giving.map(|closed| closed.start).min() else { continue };
+            let closed = feed.live[&key.2].closed.last().filter(|closed| closed.end == now);
+            let gives =
+                |closed: &&Closed| trigger.shape == Shape::Events || closed.points.contains_key(&trigger.downsample);
+            let Some(start) = closed.filter(gives).map(|closed| closed.start) else { continue };
             let missing_at = self.missing_after(key.1).map(|after| window::next_end(cut, now) + after);
             self.arrived(&key, missing_at);
             self.evaluate(&key, now, Some((start, now)), None);
@@ -264,7 +253,7 @@ impl World<'_> {
     pub(crate) fn fire_missing(&mut self, agenda: usize, now: Time) {
         for key in self.checks.keys().cloned().collect::<Vec<_>>() {
             let definition = &self.definitions.checks[key.1];
-            if self.bindings[key.1].agenda != agenda || self.checks[&key].missing_at != Some(now) {
+            if self.bindings[key.1].agenda != agenda || self.checks[&key].missing_at.is_none_or(|at| at > now) {
                 continue;
             }
             let (stream, again) = match self.trigger(key.1) {
@@ -282,7 +271,7 @@ impl World<'_> {
     /// Ends the states whose verdict was given for a time only.
     pub(crate) fn fire_expired(&mut self, agenda: usize, now: Time) {
         for key in self.checks.keys().cloned().collect::<Vec<_>>() {
-            if self.bindings[key.1].agenda == agenda && self.checks[&key].expires_at == Some(now) {
+            if self.bindings[key.1].agenda == agenda && self.checks[&key].expires_at.is_some_and(|at| at <= now) {
                 self.checks.get_mut(&key).expect("a check instance").expires_at = None;
                 self.forget(&key, "expired".into(), "expired", now);
             }
@@ -305,7 +294,8 @@ fn deadline(check: &CheckDefinition, input: &Input) -> Span {
 
 /// The value of a label as the parameter of this name takes it.
 fn labelled(function: &Function, parameter: &str, label: &str, labels: &Labels) -> Result<Value, String> {
-    let value = labels.get(label).ok_or_else(|| format!("the label `{label}` is not there"))?;
-    let parameter = function.parameters.iter().find(|known| &*known.name == parameter).expect("a known parameter");
-    parameter.kind.accept(&Value::Text(value.clone())).map_err(|error| format!("label `{label}`: {error}"))
+    let value = labels.get(label).ok_or_else(|| format!("argument `{parameter}`: there is no label `{label}`"))?;
+    let known = function.parameters.iter().find(|known| &*known.name == parameter).expect("a known parameter");
+    let accepted = known.kind.accept(&Value::Text(value.clone()));
+    accepted.map_err(|error| format!("argument `{parameter}` from label `{label}`: {error}"))
 }

@@ -154,7 +154,8 @@ impl<'a> World<'a> {
             let from_own = members.iter().map(|member| ((*member).clone(), self.elements[*member].own));
             states.extend(from_own.clone());
             let mut settled = false;
-            for _ in 0..3 * members.len() {
+            // The last round only shows that nothing changes any more.
+            for _ in 0..=3 * members.len() {
                 settled = self.round(members, &mut states, false);
                 if settled {
                     break;
@@ -202,7 +203,7 @@ fn substitute(name: &str, instance: &Labels) -> String {
     let mut parts = name.split('{');
     let mut made = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        match part.split_once('}').and_then(|(label, rest)| Some((instance.get(label.trim())?, rest))) {
+        match part.split_once('}').and_then(|(label, rest)| Some((instance.get(label)?, rest))) {
             Some((value, rest)) => made.extend([&**value, rest]),
             None => made.extend(["{", part]),
         }

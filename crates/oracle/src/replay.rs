@@ -4,9 +4,7 @@
 use crate::reduce::Sample;
 use crate::{Content, Entry, Item, Kind, Outcome, Record};
 use functions::Library;
-use model::definition::{
-    Argument, Content as Made, Definitions, Downsampling, Input, Propagation, Shape, Stream, Window,
-};
+use model::definition::{Argument, Content as Made, Definitions, Downsampling, Input, Propagation, Stream, Window};
 use model::transition::Health;
 use model::{Element, Event, Labels, Point, Reason, Span, State, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -340,11 +338,6 @@ impl<'a> World<'a> {
             Argument::Input(input) => input,
             other => unreachable!("no input: {other:?}"),
         }
-    }
-
-    /// Whether a check has one instance for all of its trigger's, since it sees them as a list or table.
-    pub(crate) fn gathers(&self, check: usize) -> bool {
-        matches!(self.input(check, self.bindings[check].trigger).shape, Shape::List | Shape::Table)
     }
 
     pub(crate) fn outcome(mut self) -> Outcome {

@@ -44,7 +44,7 @@ parameters(#{ m: metric("m"), o: list(metric("o")) });
 fn check(p) { let said = ""; for o in p.o { said += `${o.value.brief()};`; } critical(said) }
 "#;
 const TABLE: &str = r#"
-parameters(#{ o: table(metric("o")) });
+parameters(#{ m: metric("m"), o: table(metric("o")) });
 fn check(p) { critical(`${p.o.keys()}`) }
 "#;
 const SERIES: &str = r#"

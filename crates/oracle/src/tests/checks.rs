@@ -142,13 +142,20 @@ fn inputs_meet_on_labels() {
 }
 
 #[test]
-fn a_list_or_table_that_triggers_gathers_all_instances() {
+fn a_table_is_keyed_by_the_labels_that_the_check_lacks() {
     check(
-        "source p\n component web\n stream by p each=zone,host
-         check c on=web call=table o=by;10s;sum;table
-         active p0\n p0 4s cpu{zone=z,host=b}=1 5s cpu{zone=y,host=a}=2\n p0 15s cpu=0\n to 10s\n step",
-        r#"10s web own UNKNOWN > CRITICAL by c: ["a,y", "b,z"]
-           10s web propagated UNKNOWN > CRITICAL by web: ["a,y", "b,z"]"#,
+        "source p
+         stream cpu p
+         stream by p each=host,rack,zone
+         component web labels=zone=z
+         check c on=web call=table m=cpu;10s;sum o=by;10s;sum;table
+         active p0
+         p0 4s cpu{zone=z,host=b,rack=1}=1 4s cpu{zone=y,host=b,rack=1}=1 5s cpu{zone=z,host=a,rack=2}=2
+         p0 15s cpu=0
+         to 10s
+         step",
+        r#"10s web own UNKNOWN > CRITICAL by c: ["a,2", "b,1"]
+           10s web propagated UNKNOWN > CRITICAL by web: ["a,2", "b,1"]"#,
     );
 }
 

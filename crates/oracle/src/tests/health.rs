@@ -138,10 +138,7 @@ fn elements_of_templates_live_with_their_instances() {
            10s web -> host-a propagated UNKNOWN > CRITICAL by host-a: host-a is CRITICAL
            20s host-b own UNKNOWN > CLEAR by c {host="b"}
            20s host-b propagated UNKNOWN > CLEAR by host-b
-           30s host-a own CRITICAL > UNKNOWN by c {host="a"}
-           30s host-a propagated CRITICAL > UNKNOWN by host-a
-           30s web propagated CRITICAL > UNKNOWN by web
-           30s web -> host-a propagated CRITICAL > UNKNOWN by web -> host-a"#,
+           30s web propagated CRITICAL > UNKNOWN by web"#,
     );
     let (definitions, records, journal) = read(text);
     let outcome = crate::run(&definitions, &library(&definitions), &records, &journal);
@@ -178,4 +175,46 @@ fn between_agendas_time_never_goes_back() {
          20s1ns web own DEVIATING > CRITICAL by b: 100
          20s1ns web propagated DEVIATING > CRITICAL by web: 100",
     );
+}
+
+#[test]
+fn a_retired_instance_takes_its_state_with_it() {
+    check_own(
+        "source p
+         stream by p name=cpu each=host ttl=20s
+         component web
+         check c on=web call=level m=by;10s;sum
+         active p0
+         p0 5s cpu{host=a}=100
+         p0 15s cpu{host=b}=1
+         p0 65s mem=1
+         to 60s
+         step",
+        "10s web CRITICAL 100\n 30s web CLEAR\n 40s web UNKNOWN",
+    );
+}
+
+#[test]
+fn an_event_instance_retires_at_the_very_instant() {
+    let case = |end: &str, expected: &str| {
+        check_own(
+            &format!(
+                r#"source p
+                   stream e p of=events each=host ttl=20s
+                   component web
+                   check c on=web call=event e=e;-;;events
+                   active p0
+                   p0 5s e{{host=a}}!{{"s":"critical"}}
+                   p0 15s m=1
+                   to 15s
+                   step
+                   {end}"#
+            ),
+            &format!("5s web CRITICAL\n {expected}"),
+        );
+    };
+    case("p0 30s m=1\n to 30s\n step", "25s web UNKNOWN");
+    // 15s to 18s are silent, and do not count.
+    case("idle p0\n tick p 18s\n to 18s\n step\n active p0 floor=18s\n p0 40s m=1\n to 40s\n step", "28s web UNKNOWN");
+    case("idle p0\n tick p 50s\n to 50s\n step", "");
 }

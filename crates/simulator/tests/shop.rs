@@ -211,3 +211,18 @@ fn the_schedule_begins_at_once_breaks_everything_and_leaves_time_to_recover() {
     assert_eq!(names(125), [Fault::SlowDatabase]);
     assert_eq!(names(60), [Fault::DeadHost, Fault::FailingRelation]);
 }
+
+#[test]
+fn the_configuration_of_the_demo_is_good_and_uses_every_check_function_that_is_shipped() {
+    let files = [config::File { path: "demo.yaml".to_owned(), text: simulator::DEMO_CONFIGURATION.to_owned() }];
+    let no_file = |_: &str| Err(std::io::Error::other("no files here"));
+    let settings = config::load(&files, Vec::new(), &|_| None, &no_file).unwrap_or_else(|errors| panic!("{errors}"));
+    assert!(settings.warnings.is_empty(), "{}", settings.render_warnings(false));
+    let used: BTreeSet<&str> = settings.bindings.iter().map(|binding| &*binding.function).collect();
+    for script in functions::shipped() {
+        assert!(used.contains(script.name.as_str()), "{}", script.name);
+    }
+    let topics: BTreeSet<&str> =
+        settings.sources.iter().flat_map(|source| &source.topics).map(|topic| &**topic).collect();
+    assert_eq!(topics, BTreeSet::from(TOPICS));
+}

@@ -195,7 +195,10 @@ fn number(node: &Node, unit: &Unit, problems: &mut Problems) -> Option<f64> {
     let (reason, help) = match unit {
         Unit::NotKnown => return None,
         Unit::NoMetric => ("the check reads no metric that could have one".to_owned(), None),
-        Unit::Counts => ("a count has none".to_owned(), Some(format!("write `{number}`"))),
+        Unit::Counts => {
+            let plain = if from == "%" { number / 100.0 } else { number };
+            ("a count has none".to_owned(), Some(format!("write `{plain}`")))
+        }
         Unit::NotWritten(stream) => (
             format!("the stream `{stream}` declares none"),
             Some(format!("add `unit:` to the stream, such as `unit: {from}`")),

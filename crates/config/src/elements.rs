@@ -204,6 +204,10 @@ fn relation(
             let template = if from.for_each.is_some() { from } else { to };
             let (kind, labels, propagation) = common;
             let (for_each, each) = (template.for_each, template.each.clone());
+            if let Some(label) = each.iter().find(|label| labels.get(label).is_some()) {
+                let message = format!("{}: the label `{label}` comes from the instance already", node.path);
+                problems.error(&ends_node.place, message);
+            }
             Some(ElementEntry { element: element.clone(), kind, labels, for_each, each, propagation })
         }
         _ => None,

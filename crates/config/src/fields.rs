@@ -73,6 +73,7 @@ pub(crate) fn found(node: &Node) -> String {
         Content::Number(_, spelt) => format!("the number {spelt}"),
         Content::Text(text) if text.chars().count() > 60 => "a long text".into(),
         Content::Text(text) => format!("`{text}`"),
+        Content::List(items) if items.is_empty() => "an empty list".into(),
         Content::List(_) => "a list".into(),
         Content::Table(_) => "a table".into(),
     }
@@ -126,7 +127,8 @@ pub(crate) fn count(node: &Node, least: u64, most: u64, problems: &mut Problems)
             Some(*number as u64)
         }
         _ => {
-            wrong(node, &format!("a whole number from {least} to {most}"), problems);
+            let range = if most < 1 << 40 { format!("from {least} to {most}") } else { format!("of at least {least}") };
+            wrong(node, &format!("a whole number {range}"), problems);
             None
         }
     }
@@ -140,7 +142,7 @@ pub(crate) fn bytes(node: &Node, problems: &mut Problems) -> Option<u64> {
         _ => None,
     };
     match size {
-        Some(size) if size >= 1.0 && size < 1e18 => Some(size as u64),
+        Some(size) if (1.0..1e18).contains(&size) => Some(size as u64),
         _ => {
             wrong(node, "a size such as 512 MiB", problems);
             None

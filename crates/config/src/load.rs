@@ -59,11 +59,10 @@ pub fn load(
     let document = merge(&trees, &mut problems);
     let outside = Outside { environment, read_file };
     let settings = validate(&document, scripts, &outside, &broken, &mut problems);
-    let files = problems.files.clone();
-    let (errors, warnings) = problems.finish();
+    let (errors, warnings, files) = problems.finish();
     match errors {
         Some(errors) => Err(errors),
-        None => Ok(Settings { warnings, files: files.into(), ..settings }),
+        None => Ok(Settings { warnings, files, ..settings }),
     }
 }
 

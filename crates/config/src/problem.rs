@@ -1,7 +1,8 @@
 //! What is wrong with a configuration: every problem with its place, printed as a compiler prints them,
 //! so that one run shows all there is to mend.
 
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, SourceCode};
+use miette::{SourceSpan, SpanContents};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,8 +31,6 @@ pub struct Problem {
     pub help: Option<String>,
     /// The bytes of the file that it is about.
     pub span: Range<usize>,
-    /// Another place in the same file that has a part in it, and which part.
-    pub other: Option<(String, Range<usize>)>,
 }
 
 /// Something that is legal and probably not meant, such as a check that is bound to nothing.
@@ -75,13 +74,10 @@ impl std::error::Error for Errors {}
 /// Prints problems of these files one after the other.
 pub(crate) fn render(files: &[File], problems: &[Problem], severity: miette::Severity, colour: bool) -> String {
     let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-    let handler = GraphicalReportHandler::new_themed(theme).with_width(120).with_links(false).with_context_lines(0);
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(120).with_links(false).with_context_lines(1);
     let mut text = String::new();
     for problem in problems {
-        let source = files
-            .iter()
-            .find(|file| file.path == problem.file)
-            .map(|file| NamedSource::new(&file.path, file.text.clone()));
+        let source = files.iter().find(|file| file.path == problem.file).map(Source);
         let report = Report { problem, source, severity };
         // Writing into a string does not fail; a report that cannot be drawn is still told in one line.
         if handler.render_report(&mut text, &report).is_err() {
@@ -101,8 +97,32 @@ impl fmt::Display for Problem {
 #[derive(Debug)]
 struct Report<'a> {
     problem: &'a Problem,
-    source: Option<NamedSource<String>>,
+    source: Option<Source<'a>>,
     severity: miette::Severity,
+}
+
+/// A file as miette reads it: asked for surroundings, it gives the lines themselves and no others.
+#[derive(Debug)]
+struct Source<'a>(&'a File);
+
+impl SourceCode for Source<'_> {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        _after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let text = &self.0.text;
+        let (mut start, mut end) = (span.offset(), span.offset() + span.len());
+        if before > 0 {
+            start = text[..start].rfind('\n').map_or(0, |at| at + 1);
+            end = text[end..].find('\n').map_or(text.len(), |length| end + length);
+        }
+        let inner = text.read_span(&(start..end).into(), 0, 0)?;
+        let (line, column, lines) = (inner.line(), inner.column(), inner.line_count());
+        let name = self.0.path.clone();
+        Ok(Box::new(miette::MietteSpanContents::new_named(name, inner.data(), *inner.span(), line, column, lines)))
+    }
 }
 
 impl fmt::Display for Report<'_> {
@@ -127,10 +147,7 @@ impl Diagnostic for Report<'_> {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let other = self.problem.other.as_ref();
-        let here = LabeledSpan::new_primary_with_span(None, self.problem.span.clone());
-        let there = other.map(|(part, span)| LabeledSpan::new_with_span(Some(part.clone()), span.clone()));
-        Some(Box::new(std::iter::once(here).chain(there)))
+        Some(Box::new(std::iter::once(LabeledSpan::new_primary_with_span(None, self.problem.span.clone()))))
     }
 }
 
@@ -146,11 +163,13 @@ pub(crate) struct Problems {
     pub(crate) files: Vec<File>,
     pub(crate) errors: Vec<(usize, Problem)>,
     pub(crate) warnings: Vec<Warning>,
+    /// Where secrets are written out.
+    secrets: Vec<Place>,
 }
 
 impl Problems {
     pub(crate) fn new(files: &[File]) -> Problems {
-        Problems { files: files.to_vec(), errors: Vec::new(), warnings: Vec::new() }
+        Problems { files: files.to_vec(), errors: Vec::new(), warnings: Vec::new(), secrets: Vec::new() }
     }
 
     /// An error at a place; the answer may be given help.
@@ -159,6 +178,16 @@ impl Problems {
         self.errors.push((place.file, problem));
         let last = self.errors.len() - 1;
         &mut self.errors[last].1
+    }
+
+    /// Has what is written at this place never shown, though a problem may stand on the same line.
+    pub(crate) fn hide(&mut self, place: &Place) {
+        self.secrets.push(place.clone());
+    }
+
+    /// Whether there is an error at this very place.
+    pub(crate) fn any_at(&self, place: &Place) -> bool {
+        self.errors.iter().any(|(file, problem)| *file == place.file && problem.span.start == place.span.start)
     }
 
     /// A warning at a place.
@@ -170,12 +199,7 @@ impl Problems {
     /// Something defined at `place` that is defined at `first` already.
     pub(crate) fn twice(&mut self, place: &Place, first: &Place, message: String) {
         let known = self.problem(first, String::new());
-        let problem = self.error(place, message);
-        if first.file == place.file {
-            problem.other = Some(("first here".into(), first.span.clone()));
-        } else {
-            problem.help = Some(format!("it is defined at {}:{}:{} first", known.file, known.line, known.column));
-        }
+        self.error(place, message).help(format!("it stands at {}:{}:{} already", known.file, known.line, known.column));
     }
 
     fn problem(&self, place: &Place, message: String) -> Problem {
@@ -193,17 +217,26 @@ impl Problems {
             message,
             help: None,
             span: start..line_end,
-            other: None,
         }
     }
 
-    /// What was collected, in the order of files and places; errors where there is one.
-    pub(crate) fn finish(mut self) -> (Option<Errors>, Vec<Warning>) {
+    /// What was collected, in the order of files and places: errors where there is one, warnings, and the files to
+    /// show them in, without secrets.
+    pub(crate) fn finish(mut self) -> (Option<Errors>, Vec<Warning>, Arc<[File]>) {
+        for Place { file, span } in self.secrets {
+            let text = &mut self.files[file].text;
+            if let Some(secret) = text.get(span.clone()) {
+                // As many bytes as there were, so that every other place stays what it is.
+                let stars: String = secret.bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect();
+                text.replace_range(span, &stars);
+            }
+        }
+        let files: Arc<[File]> = self.files.into();
         self.errors.sort_by_key(|(file, problem)| (*file, problem.span.start));
         self.errors.dedup();
         let problems: Vec<Problem> = self.errors.into_iter().map(|(_, problem)| problem).collect();
-        let errors = (!problems.is_empty()).then(|| Errors { files: self.files.into(), problems });
-        (errors, self.warnings)
+        let errors = (!problems.is_empty()).then(|| Errors { files: files.clone(), problems });
+        (errors, self.warnings, files)
     }
 }
 
@@ -241,7 +274,8 @@ pub(crate) fn suggest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>)
     }
     let shown: Vec<String> = known.iter().take(12).map(|name| format!("`{name}`")).collect();
     match shown.len() {
-        0 => "there is none yet".into(),
+        0 => "there is none".into(),
+        1 => format!("there is only {}", shown[0]),
         _ if known.len() > shown.len() => format!("there are {} and {} more", shown.join(", "), known.len() - 12),
         _ => format!("there are {}", shown.join(", ")),
     }

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 /// A value with its place.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub(crate) struct Node {
     pub(crate) place: Place,
     /// The keys that lead to it, joined with dots, as messages name it.
     pub(crate) path: String,
@@ -48,26 +48,58 @@ pub(crate) fn read(index: usize, file: &File, broken: &mut BTreeSet<String>, pro
             Ok(value) => return Some(convert(value, index, &text, String::new(), problems)),
             Err(error) => error,
         };
-        let location = error.location().unwrap_or(Location::UNKNOWN);
-        let at = byte_of(&text, location);
+        let at = error_at(&text, &error);
         let span = at..text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
         let message = error.without_snippet().to_string();
-        let problem =
-            problems.error(&Place { file: index, span }, format!("this is no YAML: {}", first_line(&message)));
+        let message = message.lines().next().unwrap_or("").split(" at line ").next().unwrap_or("").to_owned();
+        let place = Place { file: index, span };
+        let problem = problems.error(&place, format!("this is no YAML: {message}"));
         if message.contains("tag") {
             problem.help("a text that begins with `!` is quoted: \"!web-1\"");
+        } else if has_bare_placeholder(text[..at].rsplit('\n').next().unwrap_or(""), &text[at..]) {
+            problem.help("within braces a name with a placeholder is quoted: \"host {host}\"");
         }
-        let range = enclosing(&text, at)?;
-        broken.insert(text[range.clone()].trim().split(':').next().unwrap_or("").trim_matches(['"', '\'']).to_owned());
-        // The bytes become blanks, so that all places after them stay what they are.
-        let blank: String = text[range.clone()].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect();
-        text.replace_range(range, &blank);
+        // A bracket or quote that is not closed shows only in the definition after it: whichever of the two
+        // lets reading get further is the one that is broken.
+        let here = enclosing(&text, at)?;
+        let before = here.start.checked_sub(1).and_then(|at| enclosing(&text, at));
+        let reach = |range: &Range<usize>| {
+            let text = without(&text, range);
+            parse(&text).map_or_else(|error| error_at(&text, &error), |_| usize::MAX)
+        };
+        let range = match before.filter(|before| before.end <= here.start) {
+            Some(before) if reach(&before) > reach(&here) => {
+                let line = text[..before.start].matches('\n').count() + 1;
+                problem.help(format!("something is not closed in what begins at line {line}"));
+                before
+            }
+            _ => here,
+        };
+        let key = text[range.clone()].trim().split(':').next().unwrap_or("");
+        broken.insert(key.trim_start_matches("- ").trim_matches(['"', '\'']).to_owned());
+        text = without(&text, &range);
     }
     None
 }
 
-fn first_line(message: &str) -> &str {
-    message.lines().next().unwrap_or(message)
+/// Whether a line, given in two parts, holds a `{word}` right after another word.
+fn has_bare_placeholder(before: &str, after: &str) -> bool {
+    let line = format!("{before}{}", after.lines().next().unwrap_or(""));
+    line.match_indices('{').any(|(at, _)| {
+        let word = line[at + 1..].split('}').next().unwrap_or("");
+        let plain = word.chars().all(|c| c.is_alphanumeric() || "_.-".contains(c));
+        !word.is_empty() && plain && line[..at].trim_end().ends_with(char::is_alphanumeric)
+    })
+}
+
+/// The text with blanks instead of this range, so that all places after it stay what they are.
+fn without(text: &str, range: &Range<usize>) -> String {
+    let blank = text[range.clone()].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' });
+    text[..range.start].chars().chain(blank).chain(text[range.end..].chars()).collect()
+}
+
+fn error_at(text: &str, error: &serde_saphyr::Error) -> usize {
+    byte_of(text, error.location().unwrap_or(Location::UNKNOWN))
 }
 
 fn parse(text: &str) -> Result<Spanned<Value>, serde_saphyr::Error> {

@@ -81,6 +81,7 @@ pub(crate) fn kafka(fields: &mut Fields<'_>, base: &Kafka, outside: &Outside<'_>
 fn property(node: &Node, outside: &Outside<'_>, problems: &mut Problems) -> Option<Secret> {
     const WANTED: &str = "a text, { file: path } or { env: NAME }";
     let Content::Table(_) = &node.content else {
+        problems.hide(&node.place);
         return match &node.content {
             Content::Text(text) => Some(Secret(text.clone())),
             Content::Number(..) | Content::Boolean(_) => text(node, WANTED, problems).map(Secret),
@@ -211,16 +212,18 @@ fn start(node: &Node, problems: &mut Problems) -> Option<Start> {
 
 /// What is written about the format, as the codec takes it: it knows what means something to which format.
 fn format_settings(fields: &mut Fields<'_>, problems: &mut Problems) -> codec::Settings {
-    let mut settings = codec::Settings::default();
-    settings.value = fields.take("value").and_then(|node| pointer(node, problems));
-    settings.values = pairs(fields.take("values"), "pointers by name, such as { rtt: /rtt_ms }", problems);
-    settings.name = fields.take("name").and_then(|node| text(node, "a name", problems));
-    settings.kind = fields.take("kind").and_then(|node| text(node, "a kind of value", problems));
-    settings.kinds = pairs(fields.take("kinds"), "kinds by word, such as { counter: cumulative }", problems);
-    settings.event_type = fields.take("type").and_then(|node| text(node, "a type", problems));
-    settings.identity = fields.take("identity").and_then(|node| text(node, "a pointer such as /id", problems));
-    settings.each = fields.take("each").and_then(|node| pointer(node, problems));
-    settings.extremes = fields.take("extremes").and_then(|node| boolean(node, problems));
+    let mut settings = codec::Settings {
+        value: fields.take("value").and_then(|node| pointer(node, problems)),
+        values: pairs(fields.take("values"), "pointers by name, such as { rtt: /rtt_ms }", problems),
+        name: fields.take("name").and_then(|node| text(node, "a name", problems)),
+        kind: fields.take("kind").and_then(|node| text(node, "a kind of value", problems)),
+        kinds: pairs(fields.take("kinds"), "kinds by word, such as { counter: cumulative }", problems),
+        event_type: fields.take("type").and_then(|node| text(node, "a type", problems)),
+        identity: fields.take("identity").and_then(|node| text(node, "a pointer such as /id", problems)),
+        each: fields.take("each").and_then(|node| pointer(node, problems)),
+        extremes: fields.take("extremes").and_then(|node| boolean(node, problems)),
+        ..codec::Settings::default()
+    };
     for (name, size) in
         [("max_event_bytes", &mut settings.max_event_bytes), ("max_record_bytes", &mut settings.max_record_bytes)]
     {
@@ -332,7 +335,10 @@ fn plan_error(node: &Node, error: &codec::PlanError, problems: &mut Problems) {
     if at.path == node.path && setting == "time_unit" {
         at = child(node, "time").unwrap_or(node);
     }
-    problems.error(&at.place, format!("{}.{setting}: {}", node.path, error.message));
+    // What could not even be read is not there for the codec, and has been told.
+    if !problems.any_at(&at.place) {
+        problems.error(&at.place, format!("{}.{setting}: {}", node.path, error.message));
+    }
 }
 
 /// The value of a key, wherever it is a table.

@@ -1,6 +1,6 @@
 //! Streams: which series or events belong to them, and what makes their instances.
 
-use crate::fields::{Fields, choice, found, items, span, text, texts, wrong};
+use crate::fields::{Fields, found, items, span, text, texts, wrong};
 use crate::names::{Names, name};
 use crate::problem::{Place, Problems, suggest};
 use crate::raw::{Content as Raw, Key, Node};
@@ -78,8 +78,8 @@ fn as_metric(node: &Node, source: &SourceEntry, problems: &mut Problems) -> Opti
         problems.error(&node.place, message).help("only a stream of events is read as a metric");
         return None;
     }
-    if let Raw::Text(_) = &node.content {
-        return choice(node, &[("count", ())], problems).map(|()| Content::EventsAsMetric(None));
+    if matches!(&node.content, Raw::Text(text) if text == "count") {
+        return Some(Content::EventsAsMetric(None));
     }
     let mut fields = Fields::of(node, WANTED, problems)?;
     let field = fields.need("field", "a JSON pointer such as /duration_ms", problems);
@@ -194,14 +194,12 @@ fn any_of(node: &Node, form: Form, problems: &mut Problems) -> Option<Condition>
             _ => text(item, "a text such as web-1, !web-1 or /web-.*/", problems)?,
         };
         let (form, text) = if form == Form::Written { written(&text) } else { (form, text.as_str()) };
-        if form == Form::Match || form == Form::NotMatch {
-            if let Err(error) = Regex::new(text) {
-                let reason = error.to_string();
-                let reason = reason.lines().last().unwrap_or("").trim_start_matches("error: ").to_owned();
-                problems
-                    .error(&item.place, format!("{}: {} is no regular expression: {reason}", item.path, found(item)));
-                return None;
-            }
+        let expression = form == Form::Match || form == Form::NotMatch;
+        if let Some(Err(error)) = expression.then(|| Regex::new(text)) {
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or("").trim_start_matches("error: ").to_owned();
+            problems.error(&item.place, format!("{}: {} is no regular expression: {reason}", item.path, found(item)));
+            return None;
         }
         parts.push((form, text.to_owned()));
     }

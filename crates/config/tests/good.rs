@@ -177,9 +177,23 @@ fn secrets_are_not_printed() {
     let text = EXAMPLE.replace("sasl.username: vitalsign", "sasl.username: swordfish\n    a.b: { file: /secret }");
     let settings = read(&[&text]);
     assert_eq!(settings.sources[0].properties[0].1.reveal(), "from a file");
-    let sources = format!("{:?} {:?}", settings.sources, settings.transitions);
+    let printed = format!("{settings:?}");
     for secret in ["hunter2", "swordfish", "from a file"] {
-        assert!(!sources.contains(secret), "{sources}");
+        assert!(!printed.contains(secret), "{printed}");
     }
-    assert!(sources.contains("sasl.password"), "{sources}");
+    assert!(printed.contains("sasl.password"), "{printed}");
+}
+
+/// The settings of the example, which is to hold all that there are, are those of the reference.
+#[test]
+fn the_reference_knows_what_the_example_writes() {
+    let reference = config::reference();
+    for line in EXAMPLE.lines() {
+        let Some((name, _)) = line.trim_start().trim_start_matches("- ").split_once(':') else { continue };
+        let depth = line.len() - line.trim_start().len();
+        let is_setting =
+            (depth == 4 && !line.contains("sasl")) && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        assert!(!is_setting || reference.contains(&format!("`{name}`")), "{name}");
+    }
+    assert!(reference.contains("| `lateness` | `10s` |"));
 }

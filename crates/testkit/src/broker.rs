@@ -152,7 +152,12 @@ impl Running {
 impl Guard {
     fn over(java: &Child, folder: &Path) -> Guard {
         let mut shell = Command::new("sh")
-            .args(["-c", "cat >/dev/null; kill -KILL \"$1\"; rm -rf \"$2\"", "sh", &java.id().to_string()])
+            .args([
+                "-c",
+                "cat >/dev/null; kill -KILL \"$1\"; rm -rf \"$2\" || { sleep 1; rm -rf \"$2\"; }",
+                "sh",
+                &java.id().to_string(),
+            ])
             .arg(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes of a verdict's message and of its detail; what is longer is cut.
 const MESSAGE_BYTES: usize = 1024;
@@ -34,10 +33,6 @@ pub struct Function {
     pub fingerprint: u64,
     engine: Arc<Engine>,
     ast: AST,
-    /// Bytes that calls left behind in values that hold themselves; Rhai counts references, so nothing frees them.
-    leaked: AtomicUsize,
-    /// How many such bytes there may be.
-    most_leaked: usize,
 }
 
 /// What a function is for.
@@ -165,13 +160,7 @@ pub struct Dependency<'a> {
 }
 
 impl Function {
-    pub(crate) fn new(
-        script: &Script,
-        declaration: Declaration,
-        engine: Arc<Engine>,
-        ast: AST,
-        most_leaked: usize,
-    ) -> Function {
+    pub(crate) fn new(script: &Script, declaration: Declaration, engine: Arc<Engine>, ast: AST) -> Function {
         let digest = Sha256::digest(script.text.as_bytes());
         Function {
             name: script.name.as_str().into(),
@@ -182,8 +171,6 @@ impl Function {
             fingerprint: digest.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte)),
             engine,
             ast,
-            leaked: AtomicUsize::new(0),
-            most_leaked,
         }
     }
 
@@ -228,32 +215,24 @@ impl Function {
         argument: A,
         read: impl FnOnce(&Dynamic) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        if self.leaked.load(Ordering::Relaxed) > self.most_leaked {
-            let message = "its calls leave values behind that hold themselves; it is not run again".to_owned();
-            return Err(Failure { kind: FailureKind::Memory, message, line: 0, column: 0 });
-        }
-        let argument = Dynamic::from(argument);
-        let before = meter::held();
+        let arguments = (Dynamic::from(argument),);
         let run = || {
-            let answer = budgeted(|| {
+            budgeted(|| {
                 let options = CallFnOptions::new().eval_ast(false).rewind_scope(false);
-                let (mut scope, argument) = (Scope::new(), (argument.clone(),));
-                self.engine.call_fn_with_options(options, &mut scope, &self.ast, entry_point(self.kind), argument)
-            });
-            let answer: Result<Dynamic, Failure> = answer.map_err(failure);
-            let began = meter::held();
-            let result = answer.as_ref().map_err(Failure::clone).and_then(read);
-            (result, meter::held() - began)
+                let entry = entry_point(self.kind);
+                self.engine.call_fn_with_options(options, &mut Scope::new(), &self.ast, entry, arguments)
+            })
         };
         // A panic in the interpreter is the script's failure too, and must not take the process with it.
-        let (result, kept) = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
-            let message = "the interpreter came to a state that it does not know".to_owned();
-            (Err(Failure { kind: FailureKind::Error, message, line: 0, column: 0 }), 0)
-        });
-        if let Ok(left) = usize::try_from(meter::held() - before - kept) {
-            self.leaked.fetch_add(left, Ordering::Relaxed);
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(answer) => read(&answer.map_err(failure)?),
+            Err(_) => Err(Failure {
+                kind: FailureKind::Error,
+                message: "the interpreter came to a state that it does not know".to_owned(),
+                line: 0,
+                column: 0,
+            }),
         }
-        result
     }
 }
 

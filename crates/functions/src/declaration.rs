@@ -36,9 +36,10 @@ pub(crate) struct Declaration {
 /// Reads a parsed script's declarations, or says all that is wrong with them.
 pub(crate) fn declaration(text: &str, ast: &AST, limits: &Limits) -> Result<Declaration, Vec<Complaint>> {
     let mut complaints = Vec::new();
+    complaints.extend(captures(ast));
     let kind = function_kind(ast).map_err(|complaint| complaints.push(complaint)).ok();
     let names = parameter_names(ast).map_err(|complaint| complaints.push(complaint)).ok();
-    let (Some(kind), Some(names)) = (kind, names) else { return Err(complaints) };
+    let (Some(kind), Some(names), true) = (kind, names, complaints.is_empty()) else { return Err(complaints) };
     let declared = declared_parameters(ast, limits).map_err(|complaint| vec![complaint])?;
 
     let fields: &[&str] = match kind {
@@ -203,10 +204,30 @@ fn parameter(name: &str, value: &Dynamic) -> Result<Parameter, String> {
     Ok(Parameter { name: name.into(), kind: declared.kind.clone(), description: declared.description.clone(), default })
 }
 
+/// Closures that use variables from around them. Rhai shares such variables by counted references: they could
+/// hold themselves, and would never be freed, or hang on each other in chains that overflow the stack.
+fn captures(ast: &AST) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    ast.walk(&mut |path: &[ASTNode<'_>]| {
+        if let Some(ASTNode::Stmt(Stmt::Share(variables))) = path.last() {
+            complaints.extend(variables.iter().map(|(variable, _)| {
+                let name = &variable.name;
+                (
+                    variable.pos,
+                    format!("the closure uses `{name}` from around it, which only a loop or a parameter can"),
+                )
+            }));
+        }
+        true
+    });
+    complaints
+}
+
 /// Reads of `p.something` that no parameter has, where `p` can mean nothing else.
 fn unknown_fields<'a>(ast: &AST, kind: FunctionKind, known: impl Iterator<Item = &'a str> + Clone) -> Vec<Complaint> {
     let entry = entry_point(kind);
-    let only = ast.clone_functions_only_filtered(|_, _, _, name, _| name == entry);
+    let mut only = ast.clone_functions_only();
+    only.retain_functions(|_, _, name, _| name == entry);
     let argument = only.iter_fn_def().next().and_then(|function| function.params.first().cloned());
     let Some(argument) = argument else { return Vec::new() };
     let (mut complaints, mut shadowed) = (Vec::new(), false);

@@ -4,7 +4,7 @@
 use crate::host::error;
 use crate::values::{from_json, incomparable, kind as kind_of, printable};
 use model::{Event, Time};
-use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, NativeCallContext};
+use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, NativeCallContext};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 use std::sync::Arc;
@@ -153,8 +153,11 @@ pub(crate) const REFERENCE: &[(&str, &str)] = &[
     ("events.len(), events.is_empty()", "how many events there are"),
     ("events[0], events[-1], events.first, events.last", "one event; negative indexes count from the end"),
     ("for event in events { .. }", "all events, in the order of time, topic, partition, offset"),
-    ("events.count(|event| ..)", "how many events the function is true for"),
-    ("events.filter(|event| ..)", "an array of those that it is true for"),
+    (
+        "events.count(|event| ..), events.count(|event, x| .., x)",
+        "how many events the closure is true for; it cannot use the variables around it, so it is given what it needs",
+    ),
+    ("events.filter(|event| ..), events.filter(|event, x| .., x)", "those that it is true for"),
     ("event.time, event.kind", "when it happened; what kind of event its source says it is"),
     ("event.topic, event.partition, event.offset", "where it lies"),
     ("event.level, event[\"level\"]", "a field of its body, `()` where it has none; the second way reaches any name"),
@@ -175,11 +178,17 @@ pub(crate) fn register(engine: &mut Engine) {
         .register_fn("last", |events: &mut Events| events.at(-1))
         .register_indexer_get(|events: &mut Events, index: i64| events.at(index))
         .register_iterator::<Events>()
-        .register_fn("count", |context: NativeCallContext, events: &mut Events, test: FnPtr| -> Result<i64> {
-            matching(&context, events, &test).map(|found| found.len() as i64)
+        .register_fn("count", |context: NativeCallContext, events: &mut Events, test: FnPtr| {
+            matching(&context, events, &test, None).map(|found| found.0.len() as i64)
+        })
+        .register_fn("count", |context: NativeCallContext, events: &mut Events, test: FnPtr, with: Dynamic| {
+            matching(&context, events, &test, Some(with)).map(|found| found.0.len() as i64)
         })
         .register_fn("filter", |context: NativeCallContext, events: &mut Events, test: FnPtr| {
-            matching(&context, events, &test)
+            matching(&context, events, &test, None)
+        })
+        .register_fn("filter", |context: NativeCallContext, events: &mut Events, test: FnPtr, with: Dynamic| {
+            matching(&context, events, &test, Some(with))
         });
     incomparable::<Events>(engine, "; `.len()` is how many there are");
     printable(engine, |events: &Events| format!("{} events", events.0.len()));
@@ -196,18 +205,22 @@ pub(crate) fn register(engine: &mut Engine) {
     printable(engine, |event: &EventView| event.event().body.as_ref().to_owned());
 }
 
-fn matching(context: &NativeCallContext<'_>, events: &Events, test: &FnPtr) -> Result<Array> {
-    let mut found = Array::new();
+/// The events that a closure is true for. It cannot see the variables around it, so what it needs comes `with` it.
+fn matching(context: &NativeCallContext<'_>, events: &Events, test: &FnPtr, with: Option<Dynamic>) -> Result<Events> {
+    let mut found = Vec::new();
     for event in events.clone() {
-        let event = Dynamic::from(event);
-        let answer: Dynamic = test.call_within_context(context, (event.clone(),))?;
+        let place = event.place;
+        let answer: Dynamic = match &with {
+            None => test.call_within_context(context, (event,))?,
+            Some(with) => test.call_within_context(context, (event, with.clone()))?,
+        };
         match answer.as_bool() {
-            Ok(true) => found.push(event),
+            Ok(true) => found.push(events.0[place].clone()),
             Ok(false) => {}
             Err(_) => return Err(error(format!("the test gave a {}, true or false is wanted", kind_of(&answer)))),
         }
     }
-    Ok(found)
+    Ok(Events(found.into()))
 }
 
 /// The name of the kind, for values of this module.

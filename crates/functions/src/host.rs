@@ -14,8 +14,9 @@ use std::cell::Cell;
 pub(crate) const SCRIPT_TEXT_BYTES: usize = 256 * 1024;
 /// Bytes of one string in a script.
 pub(crate) const STRING_BYTES: usize = 64 * 1024;
-/// Entries of one array or map, those of the arrays and maps in it included.
-pub(crate) const ENTRIES: usize = 10_000;
+/// Entries of one array or map, those of the arrays and maps in it included. This bounds how deep they nest as
+/// well, and with it the stack that copying and dropping them takes.
+pub(crate) const ENTRIES: usize = 1_000;
 /// Calls of script functions within each other.
 const CALL_DEPTH: usize = 24;
 /// Expressions within each other, at the top level and in functions.
@@ -41,6 +42,7 @@ pub(crate) fn bare_engine(limits: &Limits) -> Engine {
     engine.register_global_module(StandardPackage::new().as_shared_module());
     engine
         .disable_symbol("eval")
+        .disable_symbol("curry")
         .set_optimization_level(OptimizationLevel::None)
         .set_strict_variables(true)
         .set_max_operations(limits.script_operations.max(1))

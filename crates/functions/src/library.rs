@@ -79,9 +79,9 @@ impl Library {
         }
         let parameters = compiled.iter().flat_map(|(_, declaration, _)| &declaration.parameters);
         register_names(&mut engine, parameters.map(|parameter| &parameter.name));
-        let (engine, most) = (Arc::new(engine), limits.script_bytes);
+        let engine = Arc::new(engine);
         let functions = compiled.into_iter().map(|(script, declaration, ast)| {
-            let function = Function::new(&script, declaration, engine.clone(), ast, most);
+            let function = Function::new(&script, declaration, engine.clone(), ast);
             (script.name, Arc::new(function))
         });
         Ok(Library { functions: functions.collect() })

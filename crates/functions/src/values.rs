@@ -1,9 +1,9 @@
 //! Durations, times, states, elements and answers as scripts see them, and values on their way in and out.
 
-use crate::host::{error, shortened};
+use crate::host::{STRING_BYTES, error, shortened};
 use crate::{arguments, events, series};
 use model::{Element, Span, State, Time, Value};
-use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map, Module};
+use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map, Module, Position};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -83,7 +83,28 @@ pub(crate) fn register(engine: &mut Engine) {
     engine
         .register_fn("brief", |number: f64| brief(number))
         .register_fn("brief", |number: i64| number.to_string())
+        .register_fn("replace", |text: &mut ImmutableString, found: &str, by: &str| replace(text, found, by))
+        .register_fn("replace", |text: &mut ImmutableString, found: &str, by: char| {
+            replace(text, found, by.encode_utf8(&mut [0; 4]))
+        })
+        .register_fn("replace", |text: &mut ImmutableString, found: char, by: &str| {
+            replace(text, found.encode_utf8(&mut [0; 4]), by)
+        })
+        .register_fn("replace", |text: &mut ImmutableString, found: char, by: char| {
+            replace(text, found.encode_utf8(&mut [0; 4]), by.encode_utf8(&mut [0; 4]))
+        })
         .register_fn("trimmed", |text: &mut ImmutableString| ImmutableString::from(text.trim()));
+}
+
+/// In place of Rhai's `replace`, which looks at the size of what it made only when it is made: two strings
+/// of the largest size can make one of four gigabytes.
+fn replace(text: &mut ImmutableString, found: &str, by: &str) -> Result<()> {
+    let growth = text.matches(found).count().saturating_mul(by.len().saturating_sub(found.len()));
+    if text.len().saturating_add(growth) > STRING_BYTES {
+        return Err(Box::new(EvalAltResult::ErrorDataTooLarge("Length of string".to_owned(), Position::NONE)));
+    }
+    *text = text.replace(found, by).into();
+    Ok(())
 }
 
 fn register_states_and_answers(engine: &mut Engine) {
@@ -160,7 +181,11 @@ fn register_durations(engine: &mut Engine) {
             }
         });
     ordered::<Span>(engine);
-    printable(engine, |span: &Span| if *span == NEVER { "never".to_owned() } else { span.to_string() });
+    printable(engine, written);
+}
+
+fn written(span: &Span) -> String {
+    if *span == NEVER { "never".to_owned() } else { span.to_string() }
 }
 
 fn scaled(span: Span, times: f64) -> Result<Span> {
@@ -270,7 +295,7 @@ pub(crate) fn printed(value: &Dynamic) -> String {
         Value::Nothing => "nothing".to_owned(),
         Value::Boolean(boolean) => boolean.to_string(),
         Value::Number(number) => number.to_string(),
-        Value::Duration(span) => span.to_string(),
+        Value::Duration(span) => written(&span),
         Value::State(state) => state.to_string(),
         Value::Text(text) => text.as_ref().to_owned(),
         Value::List(values) => format!("a list of {}", values.len()),

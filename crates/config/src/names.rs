@@ -56,8 +56,8 @@ impl<'b, T> Names<'b, T> {
 
 /// The name of a definition, which is its key.
 pub(crate) fn name(key: &Key, problems: &mut Problems) -> String {
-    if key.text.trim() != key.text || key.text.is_empty() {
-        problems.error(&key.place, "a name is not empty and has no blanks around it");
+    if key.text.trim() != key.text || key.text.is_empty() || key.text.contains(char::is_control) {
+        problems.error(&key.place, "a name is not empty, is one line and has no blanks around it");
     }
     key.text.clone()
 }

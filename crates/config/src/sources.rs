@@ -10,6 +10,7 @@ use codec::LabelSetting;
 use model::definition::{Source, Start};
 use model::{Span, Time};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Where variables and files come from.
 pub(crate) struct Outside<'a> {
@@ -146,7 +147,7 @@ fn source(
 ) -> Option<SourceEntry> {
     let mut fields = Fields::of(node, "a source such as { topics: [telegraf], format: influx }", problems)?;
     let topics = fields.need("topics", "a list of topics", problems);
-    let topics = topics.map(|node| texts(node, "a list of topics", problems)).unwrap_or_default();
+    let topics = topics.map(|node| self::topics(node, problems)).unwrap_or_default();
     let formats: Vec<(&str, &str)> = codec::FORMATS.iter().map(|entry| (entry.name, entry.name)).collect();
     let format_node = fields.need("format", "the format of the records", problems);
     let format_name = format_node.and_then(|node| choice(node, &formats, problems));
@@ -194,6 +195,18 @@ fn source(
         events: format_name == "events",
         labels,
     })
+}
+
+/// Topics by their names, which are Kafka's: what begins with `^` would be an expression to the client.
+fn topics(node: &Node, problems: &mut Problems) -> Vec<Arc<str>> {
+    let topics = texts(node, "a list of topics", problems);
+    for topic in &topics {
+        if topic.len() > 249 || !topic.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+            let message = format!("{}: `{topic}` is no name of a topic", node.path);
+            problems.error(&node.place, message).help("it has letters, digits, dots, underscores and hyphens only");
+        }
+    }
+    topics
 }
 
 fn start(node: &Node, problems: &mut Problems) -> Option<Start> {

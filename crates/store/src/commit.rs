@@ -1,0 +1,209 @@
+//! Writing a commit as one batch, and giving back at a start what the last one left.
+
+use crate::key::{Key, Parts};
+use crate::records::{Damaged, Wire, decode, encode};
+use crate::told::Told;
+use crate::{Committed, Durability, Error, Store, family};
+use engine::state::{AgendaRecord, Change, Entry, Restored};
+use model::{Element, Time};
+use rocksdb::{Direction, IteratorMode, WriteBatch, WriteOptions};
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+/// What stands first in the keys of `family::META`.
+mod meta {
+    pub(super) const SOURCE: u8 = b's';
+    pub(super) const PARTITION: u8 = b'p';
+    pub(super) const AGENDA: u8 = b'a';
+    pub(super) const SEQUENCE: u8 = b'q';
+}
+
+impl Store {
+    /// Writes all changes or none, in their order. With `sync` the log is flushed to the disk before this
+    /// returns, unless the store's durability is that of the process. After an error the process stops.
+    pub fn commit(&self, changes: &[Change], sync: bool) -> Result<Committed, Error> {
+        let mut batch = WriteBatch::default();
+        let clock = clock_after(self.clock(), changes);
+        let mut present = HashMap::new();
+        let (mut transitions, mut trimmed) = (0, 0);
+        for change in changes {
+            match change {
+                Change::Source { name, record } => {
+                    put(self, &mut batch, family::META, Key::default().byte(meta::SOURCE).text(name), record);
+                }
+                Change::Partition { key, record } => {
+                    put(self, &mut batch, family::META, Key::default().byte(meta::PARTITION).partition(key), record);
+                }
+                Change::Agenda { sources, record } => {
+                    put(self, &mut batch, family::META, Key::default().byte(meta::AGENDA).texts(sources), record);
+                }
+                Change::Sequence(sequence) => {
+                    put(self, &mut batch, family::META, Key::default().byte(meta::SEQUENCE), sequence);
+                }
+                Change::Instance { feed, labels, record } => {
+                    let key = Key::default().u64(*feed).labels(labels);
+                    put_or_delete(self, &mut batch, family::INSTANCES, key, record.as_ref());
+                }
+                Change::Check { key, record } => {
+                    put_or_delete(self, &mut batch, family::CHECKS, Key::default().check(key), record.as_ref());
+                }
+                Change::Block { number, record } => {
+                    put_or_delete(self, &mut batch, family::BLOCKS, Key::default().u64(*number), record.as_ref());
+                }
+                Change::Element { element, sequence, record } => {
+                    let was = match present.insert(element, record.is_some()) {
+                        Some(was) => was,
+                        None => self.has_element(element)?,
+                    };
+                    let (element, sequence) = (element.clone(), *sequence);
+                    let key = Key::default().element(&element);
+                    put_or_delete(self, &mut batch, family::ELEMENTS, key, record.as_ref());
+                    match record {
+                        Some(record) if !was => {
+                            self.tell(&mut batch, clock, Told::Born { sequence, element, record: record.clone() });
+                        }
+                        None if was => self.tell(&mut batch, clock, Told::Removed { sequence, element }),
+                        _ => {}
+                    }
+                }
+                Change::Journal { number, entry } => {
+                    put(self, &mut batch, family::JOURNAL, Key::default().u64(*number), entry);
+                }
+                Change::JournalTrim { below } => {
+                    let low = self.journal_low.load(Ordering::Relaxed);
+                    if !self.keep_journal && *below > low.max(trimmed) {
+                        batch.delete_range_cf(self.family(family::JOURNAL), Key::number(low), Key::number(*below));
+                        trimmed = *below;
+                    }
+                }
+                Change::Transition(transition) => {
+                    transitions += 1;
+                    self.tell(&mut batch, clock, Told::Transition { transition: transition.clone() });
+                }
+            }
+        }
+
+        let committed = Committed { bytes: batch.size_in_bytes() };
+        let sync = sync && self.durability == Durability::Power;
+        // Counted before: whoever sees a transition in the outbox finds it counted.
+        self.outbox_len.fetch_add(transitions, Ordering::SeqCst);
+        let written = if batch.is_empty() {
+            if sync { self.db.flush_wal(true) } else { Ok(()) }
+        } else {
+            let mut how = WriteOptions::default();
+            how.set_sync(sync);
+            self.db.write_opt(batch, &how)
+        };
+        if let Err(error) = written {
+            self.outbox_len.fetch_sub(transitions, Ordering::SeqCst);
+            return Err(self.failed(error));
+        }
+        self.journal_low.fetch_max(trimmed, Ordering::Relaxed);
+        self.clock_ns.store(clock.map_or(i64::MIN, Time::nanos), Ordering::Relaxed);
+        Ok(committed)
+    }
+
+    /// Everything that is kept, in the order of keys.
+    pub fn restore(&self) -> Result<Restored, Error> {
+        Ok(Restored {
+            sources: self.meta(meta::SOURCE, |key, value| Ok((key.text()?, decode(value)?)))?,
+            partitions: self.meta(meta::PARTITION, |key, value| Ok((key.partition()?, decode(value)?)))?,
+            agendas: self.meta(meta::AGENDA, |key, value| Ok((key.texts()?, decode(value)?)))?,
+            instances: self.scan(family::INSTANCES, |key, value| Ok((key.u64()?, key.labels()?, decode(value)?)))?,
+            checks: self.scan(family::CHECKS, |key, value| Ok((key.check()?, decode(value)?)))?,
+            elements: self.scan(family::ELEMENTS, |key, value| Ok((key.element()?, decode(value)?)))?,
+            blocks: self.scan(family::BLOCKS, |key, value| Ok((key.u64()?, decode(value)?)))?,
+            journal: self.journal()?,
+            sequence: self.last_sequence()?,
+        })
+    }
+
+    /// What the shell said, by number: what is not trimmed.
+    pub fn journal(&self) -> Result<Vec<(u64, Entry)>, Error> {
+        let from = Key::number(self.journal_low.load(Ordering::Relaxed));
+        self.scan_from(family::JOURNAL, &from, |_| true, |key, value| Ok((key.u64()?, decode(value)?)))
+    }
+
+    /// The last number given. It does not go back even where a commit told more than it counted.
+    pub(crate) fn last_sequence(&self) -> Result<u64, Error> {
+        let counted: Vec<u64> = self.meta(meta::SEQUENCE, |_, value| decode(value))?;
+        let told = self.last_told()?;
+        Ok(counted.into_iter().fold(told, u64::max))
+    }
+
+    /// The latest place of any agenda: the clock by which history ages.
+    pub(crate) fn clock(&self) -> Option<Time> {
+        Some(Time::from_nanos(self.clock_ns.load(Ordering::Relaxed))).filter(|clock| *clock != Time::MIN)
+    }
+
+    /// The same, as it lies on the disk.
+    pub(crate) fn stored_clock(&self) -> Result<Option<Time>, Error> {
+        let agendas: Vec<AgendaRecord> = self.meta(meta::AGENDA, |_, value| decode(value))?;
+        Ok(agendas.iter().filter_map(|record| Some(record.place?.time)).max())
+    }
+
+    fn has_element(&self, element: &Element) -> Result<bool, Error> {
+        let key = Key::default().element(element).0;
+        let found = self.db.get_pinned_cf(self.family(family::ELEMENTS), key).map_err(|error| self.failed(error))?;
+        Ok(found.is_some())
+    }
+
+    fn meta<T>(
+        &self,
+        kind: u8,
+        mut read: impl FnMut(&mut Parts<'_>, &[u8]) -> Result<T, Damaged>,
+    ) -> Result<Vec<T>, Error> {
+        let of_kind = |key: &[u8]| key.first() == Some(&kind);
+        self.scan_from(family::META, &[kind], of_kind, |key, value| {
+            key.byte()?;
+            read(key, value)
+        })
+    }
+
+    fn scan<T>(
+        &self,
+        family: &'static str,
+        read: impl FnMut(&mut Parts<'_>, &[u8]) -> Result<T, Damaged>,
+    ) -> Result<Vec<T>, Error> {
+        self.scan_from(family, &[], |_| true, read)
+    }
+
+    /// Reads the records of a family in the order of their keys, for as long as keys are wanted.
+    pub(crate) fn scan_from<T>(
+        &self,
+        family: &'static str,
+        from: &[u8],
+        wanted: impl Fn(&[u8]) -> bool,
+        mut read: impl FnMut(&mut Parts<'_>, &[u8]) -> Result<T, Damaged>,
+    ) -> Result<Vec<T>, Error> {
+        let mut found = Vec::new();
+        for item in self.db.iterator_cf(self.family(family), IteratorMode::From(from, Direction::Forward)) {
+            let (key, value) = item.map_err(|error| self.failed(error))?;
+            if !wanted(&key) {
+                break;
+            }
+            found.push(read(&mut Parts(&key), &value).map_err(|damaged| self.damaged(family, damaged))?);
+        }
+        Ok(found)
+    }
+}
+
+pub(crate) fn put<T: Wire>(store: &Store, batch: &mut WriteBatch, family: &str, key: Key, record: &T) {
+    batch.put_cf(store.family(family), key.0, encode(record));
+}
+
+fn put_or_delete<T: Wire>(store: &Store, batch: &mut WriteBatch, family: &str, key: Key, record: Option<&T>) {
+    match record {
+        Some(record) => put(store, batch, family, key, record),
+        None => batch.delete_cf(store.family(family), key.0),
+    }
+}
+
+/// The clock once these changes are written.
+fn clock_after(clock: Option<Time>, changes: &[Change]) -> Option<Time> {
+    let places = changes.iter().filter_map(|change| match change {
+        Change::Agenda { record, .. } => Some(record.place?.time),
+        _ => None,
+    });
+    clock.into_iter().chain(places).max()
+}

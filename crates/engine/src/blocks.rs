@@ -9,6 +9,7 @@ use crate::windows::Windows;
 use hashbrown::HashMap;
 use model::Time;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// Series of one block.
@@ -20,7 +21,7 @@ pub(crate) struct Blocks {
     plan: Arc<Plan>,
     /// By lane and place in the lane.
     known: BTreeMap<(usize, u32), Block>,
-    /// Blocks that are new: they are written at once, empty, with the position before their first record.
+    /// Blocks that the next commit must write: they are new, or took in what a start has read again.
     fresh: BTreeSet<(usize, u32)>,
     /// The block that was written last.
     turn: Option<(usize, u32)>,
@@ -60,12 +61,16 @@ impl Blocks {
         self.known.len()
     }
 
-    /// Notes that a series with this number lives in a lane.
-    pub(crate) fn note(&mut self, lane: usize, number: u32) {
+    /// Notes that a series with this number was met in a lane. One that was met while records were read
+    /// again may lie before what its block names, so that block is written at once.
+    pub(crate) fn note(&mut self, lane: usize, number: u32, read_again: bool) {
         let key = (lane, number / SERIES);
         if !self.known.contains_key(&key) {
             self.known.insert(key, Block { number: self.next_number, journal: self.journal });
             self.next_number += 1;
+            self.fresh.insert(key);
+        }
+        if read_again {
             self.fresh.insert(key);
         }
     }
@@ -77,28 +82,23 @@ impl Blocks {
         shards: &[Shard],
         windows: &Windows,
         frontiers: &mut Frontiers,
-        committed: Vec<(PartitionKey, PartitionRecord)>,
         changes: &mut Vec<Change>,
     ) {
         changes
             .extend(std::mem::take(&mut self.dropped).into_iter().map(|number| Change::Block { number, record: None }));
-        for key in std::mem::take(&mut self.fresh) {
-            let (number, lane) = (self.known[&key].number, self.plan.lanes[key.0].fingerprint);
-            let record = BlockRecord { lane, positions: committed.clone(), series: Vec::new() };
-            changes.push(Change::Block { number, record: Some(record) });
-        }
-        // What was said in this step belongs behind the positions that fresh blocks name.
         for entry in std::mem::take(&mut frontiers.journal) {
             changes.push(Change::Journal { number: self.journal, entry });
             self.journal += 1;
         }
-        let positions: Vec<_> = if turns > 0 { frontiers.positions(shards).collect() } else { Vec::new() };
+        let mut due = std::mem::take(&mut self.fresh);
         for _ in 0..turns.min(self.known.len()) {
-            let next = self.turn.and_then(|turn| {
-                self.known.range((std::ops::Bound::Excluded(turn), std::ops::Bound::Unbounded)).next()
-            });
-            let Some(key) = next.or_else(|| self.known.first_key_value()).map(|(key, _)| *key) else { break };
-            self.turn = Some(key);
+            let after = self.turn.map_or(Bound::Unbounded, Bound::Excluded);
+            let next = self.known.range((after, Bound::Unbounded)).next().or_else(|| self.known.first_key_value());
+            self.turn = next.map(|(key, _)| *key);
+            due.extend(self.turn);
+        }
+        let positions: Vec<_> = if due.is_empty() { Vec::new() } else { frontiers.positions(shards).collect() };
+        for key in due {
             let series = series_of(key, shards, windows);
             let number = self.known[&key].number;
             if series.is_empty() {
@@ -110,7 +110,9 @@ impl Blocks {
             let record = BlockRecord { lane: self.plan.lanes[key.0].fingerprint, positions: positions.clone(), series };
             changes.push(Change::Block { number, record: Some(record) });
         }
+        // The last entry stays, so that numbers go on from it after a start.
         let needed = self.known.values().map(|block| block.journal).min().unwrap_or(self.journal);
+        let needed = needed.min(self.journal.saturating_sub(1));
         if needed > self.trimmed {
             self.trimmed = needed;
             changes.push(Change::JournalTrim { below: needed });
@@ -142,10 +144,6 @@ impl Blocks {
                             .insert((lane, series.number / SERIES), Block { number: *number, journal: self.trimmed });
                     }
                 }
-            }
-            if record.series.is_empty() {
-                // It was born and not yet written; its series will be met again when they are read again.
-                self.dropped.push(*number);
             }
         }
         let replay = |(key, committed): &(PartitionKey, PartitionRecord)| {

@@ -126,16 +126,17 @@ impl Checks {
         }
     }
 
-    /// Brings to life the instances of an agenda that bindings to written elements determine.
+    /// Brings to life the instances of an agenda that bindings to written elements determine. Gives those
+    /// that did not live yet; their check instances are made as for any that is born.
     pub(crate) fn bind(
         &mut self,
         agenda: usize,
         origin: Time,
-        now: Time,
         windows: &mut Windows,
-        topology: &mut Topology,
-    ) {
+        topology: &Topology,
+    ) -> Vec<(usize, u32)> {
         let plan = self.plan.clone();
+        let mut fresh = Vec::new();
         for (check, of) in plan.checks.iter().enumerate().filter(|(_, of)| of.agenda == agenda) {
             let lane = plan.feeds[of.feed].lane;
             let each = &plan.definitions.streams[plan.lanes[lane].stream].each;
@@ -143,18 +144,17 @@ impl Checks {
                 .iter()
                 .filter(|(names, _)| names.len() == each.len())
                 .flat_map(|(_, by_labels)| by_labels);
-            let bound: Vec<(Labels, Vec<Element>)> =
-                whole.map(|(labels, elements)| (labels.clone(), elements.clone())).collect();
-            for (labels, elements) in bound {
-                for place in elements.iter().filter_map(|element| topology.place(element)).collect::<Vec<_>>() {
-                    if topology.state(place).record.instance.is_none() {
-                        let instance = windows.instance(lane, &labels);
-                        windows.bind(of.feed, instance, origin);
-                        self.create(check, place, instance, windows, topology, Some(now));
-                    }
+            let written = |element: &Element| {
+                topology.place(element).is_some_and(|place| topology.state(place).record.instance.is_none())
+            };
+            for (labels, _) in whole.filter(|(_, elements)| elements.iter().any(written)) {
+                let instance = windows.instance(lane, labels);
+                if windows.bind(of.feed, instance, origin) {
+                    fresh.push((of.feed, instance));
                 }
             }
         }
+        fresh
     }
 
     /// Which check instance this is, for those who look on.

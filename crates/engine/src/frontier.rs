@@ -149,9 +149,7 @@ impl Frontiers {
             let at_offset = first.max(record.next_offset);
             self.journal.push(Entry::Active { partition: key.clone(), at_offset, floor: frontier });
         }
-        if batch.records.iter().any(|record| !record.appended) {
-            self.journal.push(Entry::Polled { partition: key, next_offset, at: Time::from_nanos(batch.polled_at_ns) });
-        }
+        self.journal.push(Entry::Polled { partition: key, next_offset, at: Time::from_nanos(batch.polled_at_ns) });
         shard
     }
 
@@ -195,6 +193,10 @@ impl Frontiers {
                 Said::Recreated { partition, start } => self.recreated(shards, partition, *start),
                 Said::Tick { .. } => {}
             }
+        }
+        if self.replaying(shards) {
+            // Partitions that are read again stand, for a while, before what is committed of them.
+            return;
         }
         for (place, source) in self.sources.iter_mut().enumerate() {
             let lateness = self.definitions.sources[place].lateness;
@@ -334,18 +336,6 @@ impl Frontiers {
             }
         }
         ahead
-    }
-
-    /// Where reading stood at the last commit; for a partition that no commit names yet, where it began.
-    pub(crate) fn committed(&self, shards: &[Shard]) -> Vec<(PartitionKey, PartitionRecord)> {
-        let all = self.sources.iter().flat_map(|source| &source.partitions).map(|owned| {
-            let partition = of(shards, owned);
-            let start_offset = partition.record.start_offset;
-            let beginning =
-                || PartitionRecord { start_offset, next_offset: start_offset, ..PartitionRecord::default() };
-            (partition.key.clone(), owned.kept.clone().unwrap_or_else(beginning))
-        });
-        all.collect()
     }
 
     /// What changed since it was last asked.

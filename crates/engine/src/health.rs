@@ -212,7 +212,7 @@ impl Topology {
                     .dependencies(element)
                     .into_iter()
                     .find(|dependency| self.flowing(dependency, &found) == *state);
-                let by = by.filter(|_| state.propagates());
+                let by = by.filter(|_| state.propagates() && of.propagation != Propagation::None);
                 let message: Arc<str> = match &by {
                     Some(dependency) => format!("{dependency} is {state}").into(),
                     None => of.record.own.message.clone(),

@@ -36,7 +36,7 @@ use functions::Library;
 use hashbrown::HashMap;
 use model::definition::{Definitions, Propagation, Shape};
 use model::record::Batch;
-use model::{Element, Labels, Span, State, Time};
+use model::{Element, Labels, Span, Time};
 use std::sync::Arc;
 
 /// Everything behind the frontier.
@@ -50,6 +50,8 @@ pub struct Engine {
     checks: Checks,
     topology: Topology,
     blocks: Blocks,
+    /// Whether nothing has advanced since the start: what is met then may have been read again.
+    started: bool,
     /// What a start has found to be no longer wanted.
     dropped: Vec<Change>,
     /// The records of elements that were kept and have not come yet.
@@ -113,6 +115,7 @@ impl Engine {
             checks: Checks::new(plan.clone(), library.clone(), restored.checks.clone()),
             topology: Topology::default(),
             blocks: Blocks::new(plan.clone(), &restored),
+            started: true,
             dropped: Vec::new(),
             kept_elements: restored.elements.iter().cloned().collect(),
             library,
@@ -150,14 +153,16 @@ impl Engine {
         for (feed, instance) in &living {
             self.hold(*feed, *instance, None);
         }
+        for (feed, instance) in &living {
+            // What is bound only now counts as missing one deadline from now on.
+            let now = self.agendas[self.plan.feeds[*feed].agenda].record.place.map(|place| place.time);
+            self.checks.instance_born(*feed, *instance, &mut self.windows, &mut self.topology, now);
+        }
         for agenda in 0..self.agendas.len() {
             let AgendaRecord { origin, place } = self.agendas[agenda].record;
             if let Some(origin) = origin {
                 self.bind(agenda, origin, place.map_or(origin, |place| place.time));
             }
-        }
-        for (feed, instance) in &living {
-            self.checks.instance_born(*feed, *instance, &mut self.windows, &mut self.topology, None);
         }
         let gone = std::mem::take(&mut self.kept_elements).into_keys().map(|element| Change::Element {
             element,
@@ -253,7 +258,8 @@ impl Engine {
 
     /// Brings the instances to life that bindings to written elements name.
     fn bind(&mut self, agenda: usize, origin: Time, now: Time) {
-        self.checks.bind(agenda, origin, now, &mut self.windows, &mut self.topology);
+        let fresh = self.checks.bind(agenda, origin, &mut self.windows, &self.topology);
+        self.bring_forth(&fresh, now);
     }
 
     /// Takes in a partition that is to be read from an offset on, where it is not known yet. The shell commits
@@ -317,8 +323,9 @@ impl Engine {
         }
         let told = self.topology.sequence;
         for (lane, number) in self.windows.meet(shards, &HashMap::new()) {
-            self.blocks.note(lane, number);
+            self.blocks.note(lane, number, self.started);
         }
+        self.started = false;
         self.start_clocks(shards);
         let mut left = self.plan.definitions.limits.instants_per_step;
         let mut last: Option<(usize, Instant)> = None;
@@ -533,8 +540,7 @@ impl Engine {
             return changes;
         }
         changes.append(&mut self.dropped);
-        let committed = self.frontiers.committed(shards);
-        self.blocks.changes(turns, shards, &self.windows, &mut self.frontiers, committed, &mut changes);
+        self.blocks.changes(turns, shards, &self.windows, &mut self.frontiers, &mut changes);
         self.frontiers.changes(shards, &mut changes);
         for (place, agenda) in self.agendas.iter_mut().enumerate() {
             if std::mem::take(&mut agenda.changed) {
@@ -550,14 +556,21 @@ impl Engine {
 
 /// A template with the values of labels in place of `{label}`.
 fn filled_in(template: &str, labels: &Labels) -> Arc<str> {
-    let mut text = template.to_owned();
-    for (name, value) in labels.iter() {
-        text = text.replace(&format!("{{{name}}}"), value);
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        text.push_str(before);
+        match after.split_once('}').and_then(|(name, after)| Some((labels.get(name)?, after))) {
+            Some((value, after)) => {
+                text.push_str(value);
+                rest = after;
+            }
+            None => {
+                text.push('{');
+                rest = after;
+            }
+        }
     }
+    text.push_str(rest);
     text.into()
-}
-
-/// The state of an element, for those who look on.
-pub fn own_and_propagated(record: &ElementRecord) -> (State, State) {
-    (record.own.state, record.propagated.state)
 }

@@ -7,6 +7,7 @@ use crate::lane::Summary;
 use crate::plan::{FeedPlan, Plan};
 use crate::shard::Shard;
 use crate::state::{Change, InstanceRecord, KeptPoint};
+use crate::sum::ExactSum;
 use hashbrown::HashMap;
 use model::definition::Downsampling;
 use model::{Event, Labels, Span, Time};
@@ -213,19 +214,21 @@ impl Windows {
         self.feeds[feed].next_end.min(fresh.or(self.feeds[feed].next_end))
     }
 
-    /// Makes an instance live from the start on, since a binding names it.
-    pub(crate) fn bind(&mut self, feed: usize, place: u32, origin: Time) {
+    /// Makes an instance live from the start on, since a binding names it. Says whether it did not live yet.
+    pub(crate) fn bind(&mut self, feed: usize, place: u32, origin: Time) -> bool {
         let begin = self.cut(feed).map_or(origin, |cut| cut.pane(origin).0);
         let state = &mut self.feeds[feed];
         let instance = &mut state.instances[place as usize];
         instance.bound = true;
-        if instance.record.is_none() {
+        let fresh = instance.record.is_none();
+        if fresh {
             instance.record =
                 Some(InstanceRecord { begin, born: origin, last_sample: None, points: Vec::new(), events: Vec::new() });
             state.live += 1;
             state.unborn.remove(&place);
             instance.touch(place, &mut state.changed);
         }
+        fresh
     }
 
     /// Takes an instance as it was kept.
@@ -583,8 +586,9 @@ fn rate_of(mut samples: Vec<(Time, f64)>, delta: bool, from: Time, to: Time) -> 
     let inside = samples.partition_point(|sample| sample.0 < from);
     if delta {
         let inside = &samples[inside..];
-        let sum: f64 = inside.iter().map(|sample| sample.1).sum();
-        return (!inside.is_empty()).then(|| sum / (to - from).as_secs_f64());
+        let mut sum = ExactSum::default();
+        inside.iter().for_each(|sample| sum.add(sample.1));
+        return (!inside.is_empty()).then(|| sum.value() / (to - from).as_secs_f64());
     }
     // Several workers may each hand over a last sample before the window; the last of them counts.
     let samples = &samples[inside.saturating_sub(1)..];

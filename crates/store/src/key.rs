@@ -1,6 +1,6 @@
 //! Keys whose bytes sort as what they stand for, so that a scan gives records in the order of their keys.
-//! Texts end with 00 01 and write a zero byte as 00 FF, as the tuple layer of FoundationDB does in
-//! another dress; lists put 01 before each item and end with 00.
+//! Texts end with 00 01 and write a zero byte as 00 FF, after the tuple layer of
+//! FoundationDB; lists put 01 before each item and end with 00.
 
 use crate::records::Damaged;
 use engine::state::{CheckKey, PartitionKey};

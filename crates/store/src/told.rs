@@ -101,7 +101,7 @@ impl Store {
             self.outbox_len.fetch_sub(trimmed, Ordering::SeqCst);
         }
         // Not beyond what has been told: numbers that are yet to come must be seen.
-        *low = beyond.min(self.last_told()? + 1);
+        *low = beyond.min(self.last_told()?.saturating_add(1));
         Ok(())
     }
 
@@ -190,7 +190,7 @@ impl Store {
             last = sequence;
         }
         if dropped > 0 {
-            batch.delete_range_cf(self.family(family::TOLD), Key::number(first), Key::number(last + 1));
+            batch.delete_range_cf(self.family(family::TOLD), Key::number(first), Key::number(last.saturating_add(1)));
             batch.put_cf(self.family(family::META), [EXPIRED], encode(&last));
             self.db.write(batch).map_err(|error| self.failed(error))?;
         }

@@ -1,5 +1,5 @@
 //! What all tests of the store begin with.
-#![allow(dead_code)]
+#![allow(dead_code)] // Each test file takes what it needs.
 
 use engine::state::{AgendaRecord, Change, ElementRecord, Instant, Standing};
 use model::transition::{Cause, Health};
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use store::{Durability, Options, Store};
 
-pub fn options(path: &Path) -> Options {
+pub(crate) fn options(path: &Path) -> Options {
     Options {
         path: path.to_path_buf(),
         durability: Durability::Process,
@@ -18,12 +18,12 @@ pub fn options(path: &Path) -> Options {
     }
 }
 
-pub fn open(path: &Path) -> Store {
+pub(crate) fn open(path: &Path) -> Store {
     Store::open(&options(path)).expect("a store")
 }
 
 /// Transition number `sequence` of a component, `sequence` seconds after the epoch.
-pub fn transition(component: &str, sequence: u64) -> Transition {
+pub(crate) fn transition(component: &str, sequence: u64) -> Transition {
     Transition {
         id: u128::from(sequence) << 64,
         sequence,
@@ -38,17 +38,17 @@ pub fn transition(component: &str, sequence: u64) -> Transition {
     }
 }
 
-pub fn seconds(seconds: u64) -> Time {
+pub(crate) fn seconds(seconds: u64) -> Time {
     Time::from_nanos(seconds as i64 * 1_000_000_000)
 }
 
 /// Takes the clock to this second.
-pub fn clock(second: u64) -> Change {
+pub(crate) fn clock(second: u64) -> Change {
     let place = Some(Instant { time: seconds(second), phase: 0 });
     Change::Agenda { sources: vec!["metrics".into()], record: AgendaRecord { origin: None, place } }
 }
 
-pub fn element(kind: &str) -> ElementRecord {
+pub(crate) fn element(kind: &str) -> ElementRecord {
     ElementRecord {
         kind: kind.into(),
         labels: Labels::new([("team", "shop")]),
@@ -61,7 +61,7 @@ pub fn element(kind: &str) -> ElementRecord {
 }
 
 /// All files below a folder and what is in them.
-pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();

@@ -4,8 +4,8 @@ use crate::arguments::{CHECK_FIELDS, PROPAGATION_FIELDS, unknown_field};
 use crate::host::{bare_engine, budgeted, error, failure, lowercase};
 use crate::values::to_value;
 use crate::{FunctionKind, Parameter, ParameterKind};
-use model::Value;
 use model::definition::Limits;
+use model::{State, Value};
 use rhai::{AST, ASTNode, Dynamic, Engine, EvalAltResult, Expr, ImmutableString, Map, Position, Scope, Stmt};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -172,9 +172,8 @@ fn register_constructors(engine: &mut Engine) {
             .register_fn(name, move |description: ImmutableString| without_default(description, None))
             .register_fn(name, move |description: ImmutableString, default: Dynamic| make(description, Some(default)));
     }
-    let wrappers: [(&str, fn(Box<ParameterKind>) -> ParameterKind); 2] =
-        [("list", ParameterKind::List), ("table", ParameterKind::Table)];
-    for (name, wrap) in wrappers {
+    for name in ["list", "table"] {
+        let wrap = if name == "list" { ParameterKind::List } else { ParameterKind::Table };
         let make = move |of: Declared, default: Option<Dynamic>| -> Result<Declared, Box<EvalAltResult>> {
             let several = format!("`{name}({}(..))`", of.kind);
             match of.kind {
@@ -211,11 +210,12 @@ fn captures(ast: &AST) -> Vec<Complaint> {
     ast.walk(&mut |path: &[ASTNode<'_>]| {
         if let Some(ASTNode::Stmt(Stmt::Share(variables))) = path.last() {
             complaints.extend(variables.iter().map(|(variable, _)| {
-                let name = &variable.name;
-                (
-                    variable.pos,
-                    format!("the closure uses `{name}` from around it, which only a loop or a parameter can"),
-                )
+                let name = variable.name.as_str();
+                let advice = match State::ALL.iter().any(|state| name == state.name()) {
+                    true => format!("ask `.is_{}` of the state", name.to_ascii_lowercase()),
+                    false => "write a loop, or hand it over as a parameter".to_owned(),
+                };
+                (variable.pos, format!("the closure uses `{name}` from around it: {advice}"))
             }));
         }
         true

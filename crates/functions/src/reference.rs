@@ -1,5 +1,6 @@
 //! The reference of the script interface and of the shipped functions, made from what the code knows.
 
+use crate::host::{ENTRIES, STRING_BYTES};
 use crate::{Function, FunctionKind, Library, ParameterKind, arguments, events, series, shipped, values};
 use model::Value;
 use model::definition::Limits;
@@ -23,10 +24,13 @@ const DECLARATIONS: &[(&str, &str)] = &[
 
 /// Markdown of the script interface and of the shipped functions.
 pub fn reference() -> String {
-    let mut text = String::from(
+    let mut text = format!(
         "# Check functions\n\nA check function is a Rhai script with `fn check(p)`. It begins with its description, \
          in lines that start with `//!`, and declares its parameters. It sees no clock, no random numbers, no files \
          and no network, and each call has a budget of operations and of memory.\n\n\
+         Beside what stands here, the language is Rhai's. A text has at most {STRING_BYTES} bytes, an array or a map at \
+         most {ENTRIES} entries, what is nested in it included. A closure cannot use the variables around it. Numbers of \
+         parameters and points have decimals; `1 / 2` between whole numbers of the script itself is 0.\n\n\
          Comparing values of different types, such as a duration with a number, is an error; only `==` and `!=` with \
          `()` are possible for all.\n",
     );

@@ -201,6 +201,9 @@ pub(crate) const REFERENCE: &[(&str, &str)] = &[
     ("for row in table { row.key, row.labels, row.value, row.point }", "all rows, in the order of their labels"),
 ];
 
+/// A number of all values of a series, which has at least one.
+type Statistic = fn(&[f64]) -> f64;
+
 /// Registers the types and functions of this module.
 pub(crate) fn register(engine: &mut Engine) {
     register_points(engine);
@@ -248,7 +251,7 @@ fn register_series(engine: &mut Engine) {
         .register_fn("time_until", |series: &mut Series, limit: i64| series.time_until(limit as f64))
         .register_fn("percentile", |series: &mut Series, percent: f64| percentile(series, percent))
         .register_fn("percentile", |series: &mut Series, percent: i64| percentile(series, percent as f64));
-    let of_values: [(&str, fn(&[f64]) -> f64); 7] = [
+    let of_values: [(&str, Statistic); 7] = [
         ("mean", statistics::mean),
         ("stddev", statistics::stddev),
         ("median", statistics::median),

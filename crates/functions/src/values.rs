@@ -43,6 +43,10 @@ pub(crate) const REFERENCE: &[(&str, &str)] = &[
     ),
     ("health(state, message)", "the answer for a state that the script has in hand"),
     ("CLEAR, DEVIATING, CRITICAL, UNKNOWN", "the states; ordered UNKNOWN < CLEAR < DEVIATING < CRITICAL"),
+    (
+        "s.is_clear, s.is_deviating, s.is_critical, s.is_unknown",
+        "whether a state is this; closures cannot use its name",
+    ),
     ("worst(a, b)", "the more severe of two states"),
     ("duration(\"1h30m\")", "a duration"),
     ("d.seconds, d.minutes, d.hours", "a duration as a number"),
@@ -58,6 +62,7 @@ pub(crate) const REFERENCE: &[(&str, &str)] = &[
 /// Registers the types and functions of this module.
 pub(crate) fn register(engine: &mut Engine) {
     register_states_and_answers(engine);
+    register_arrays_and_maps(engine);
     register_durations(engine);
     register_times(engine);
     engine
@@ -107,6 +112,40 @@ fn replace(text: &mut ImmutableString, found: &str, by: &str) -> Result<()> {
     Ok(())
 }
 
+/// Prints and compares arrays and maps in place of Rhai, whose way takes so much stack for each level that a
+/// thousand levels overflow that of a thread. What lies deeper than `DEPTH` is not looked at.
+fn register_arrays_and_maps(engine: &mut Engine) {
+    for name in ["to_string", "to_debug", "print", "debug", "to_json"] {
+        engine
+            .register_fn(name, |values: &mut Map| literal(&to_value(&values.clone().into())))
+            .register_fn(name, |values: &mut Array| literal(&to_value(&values.clone().into())));
+    }
+    engine
+        .register_fn("==", |a: Map, b: Map| to_value(&a.into()) == to_value(&b.into()))
+        .register_fn("!=", |a: Map, b: Map| to_value(&a.into()) != to_value(&b.into()))
+        .register_fn("==", |a: Array, b: Array| to_value(&a.into()) == to_value(&b.into()))
+        .register_fn("!=", |a: Array, b: Array| to_value(&a.into()) != to_value(&b.into()));
+}
+
+/// A value as JSON writes it; durations and states as texts.
+fn literal(value: &Value) -> String {
+    match value {
+        Value::Nothing => "null".to_owned(),
+        Value::Boolean(boolean) => boolean.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::Duration(span) => format!("\"{}\"", written(span)),
+        Value::State(state) => format!("\"{state}\""),
+        Value::Text(text) => serde_json::Value::from(text.as_ref()).to_string(),
+        Value::List(values) => format!("[{}]", values.iter().map(literal).collect::<Vec<_>>().join(", ")),
+        Value::Table(values) => {
+            let entries = values
+                .iter()
+                .map(|(name, value)| format!("{}: {}", serde_json::Value::from(name.as_ref()), literal(value)));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
 fn register_states_and_answers(engine: &mut Engine) {
     let mut constants = Module::new();
     for state in State::ALL {
@@ -121,6 +160,7 @@ fn register_states_and_answers(engine: &mut Engine) {
     for state in [State::Clear, State::Deviating, State::Critical, State::Unknown] {
         let name = state.name().to_ascii_lowercase();
         engine
+            .register_get(format!("is_{name}"), move |found: &mut State| *found == state)
             .register_fn(&name, move |message: ImmutableString| answer(state, message, Map::new()))
             .register_fn(&name, move |message: ImmutableString, more: Map| answer(state, message, more));
     }

@@ -14,6 +14,9 @@ static METER: meter::Meter = meter::Meter;
 /// What the child may map. The test binary itself and its threads take a part of it.
 const ADDRESS_SPACE_KB: usize = 400_000;
 
+/// The stack of the child's thread: half of what threads have unless told.
+const STACK_BYTES: &str = "1000000";
+
 /// Name, the kind of failure that is wanted, and the body of `fn check(p)`.
 const CALLS: &[(&str, &str, &str)] = &[
     ("infinite loop", "operations", "loop { }"),
@@ -22,6 +25,11 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("endless range", "operations", "for i in 0..9223372036854775807 { }"),
     ("deep recursion", "depth", "check(p)"),
     ("recursion in two functions", "depth", "other(p) } fn other(p) { check(p)"),
+    (
+        "recursion in deep expressions",
+        "depth",
+        "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[check(p)]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+    ),
     ("recursion of a closure", "depth", "let f = |g| g.call(g); f.call(f)"),
     ("string doubling", "memory", r#"let s = "x"; loop { s += s; }"#),
     (
@@ -67,6 +75,8 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("duration by zero", "error", r#"duration("1w") / 0"#),
     ("duration times NaN", "error", r#"duration("1w") * (0.0 / 0.0)"#),
     ("nested, then printed", "error", "let m = 1; for i in 0..990 { m = #{ m: m }; } `${m}`.nowhere()"),
+    ("nested, then added to a text", "error", "let m = 1; for i in 0..990 { m = [m]; } (\"\" + m).nowhere()"),
+    ("nested, then debugged", "nothing", "let m = 1; for i in 0..990 { m = #{ m: m }; } debug(m); print(m)"),
     ("nested, then compared", "type", "let m = 1; for i in 0..990 { m = [m]; } m == m"),
     ("nested, then JSON", "error", "let m = #{}; for i in 0..990 { m = #{ m: m }; } m.to_json().nowhere()"),
     (
@@ -159,7 +169,13 @@ fn every_hostile_script_ends_as_its_own_failure() {
     let limited = format!(
         "ulimit -v {ADDRESS_SPACE_KB}; ulimit -c 0; exec \"$0\" --exact child --ignored --nocapture --test-threads 1"
     );
-    let child = Command::new("sh").arg("-c").arg(limited).arg(executable).output().expect("the child runs");
+    let child = Command::new("sh")
+        .arg("-c")
+        .arg(limited)
+        .arg(executable)
+        .env("RUST_MIN_STACK", STACK_BYTES)
+        .output()
+        .expect("the child runs");
     let told = String::from_utf8_lossy(&child.stdout);
     let (well, badly): (Vec<&str>, Vec<&str>) = told
         .lines()

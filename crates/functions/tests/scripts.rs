@@ -84,7 +84,10 @@ fn states_and_elements() {
         r#"p.state => DEVIATING
            p.state > CLEAR && UNKNOWN < CLEAR && p.state != CRITICAL => true
            worst(p.state, CRITICAL) => CRITICAL
+           p.state.is_deviating && !p.state.is_clear => true
            p.levels.bad => CRITICAL
+           [1, 2.5, p.d, #{ a: "b" }] => [1, 2.5, "1h", {"a": "b"}]
+           [1, #{ a: p.d }] == [1, #{ a: p.d }] && #{ a: 1 } != #{ a: 2 } => true
            p.levels["good"] == () => true
            p.element => checkout -> payments
            p.element.from + "," + p.element.to + "," + p.element.kind => checkout,payments,relation

@@ -23,7 +23,7 @@ pub struct Function {
     pub name: Arc<str>,
     /// What it is for.
     pub kind: FunctionKind,
-    /// The first sentence or line of its `//!` head.
+    /// The first paragraph of its `//!` head, in one line.
     pub summary: String,
     /// The rest of its head; may be empty.
     pub description: String,

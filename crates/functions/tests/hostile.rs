@@ -25,11 +25,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("endless range", "operations", "for i in 0..9223372036854775807 { }"),
     ("deep recursion", "depth", "check(p)"),
     ("recursion in two functions", "depth", "other(p) } fn other(p) { check(p)"),
-    (
-        "recursion in deep expressions",
-        "depth",
-        "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[check(p)]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
-    ),
+    ("recursion in deep expressions", "depth", "[[[[[[[[[[[[[[check(p)]]]]]]]]]]]]]]"),
     ("recursion of a closure", "depth", "let f = |g| g.call(g); f.call(f)"),
     ("string doubling", "memory", r#"let s = "x"; loop { s += s; }"#),
     (

@@ -33,8 +33,8 @@ const REFUSED: &[(&str, &str)] = &[
 /// What is published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
-    /// The key: messages of one key keep their order.
-    pub key: Vec<u8>,
+    /// The key: messages of one key keep their order. None goes to any partition.
+    pub key: Option<Vec<u8>>,
     /// The value; none is a tombstone.
     pub value: Option<Vec<u8>>,
     /// Names and values.
@@ -98,8 +98,8 @@ fn producer(config: &ClientConfig) -> Result<BaseProducer<Deliveries>, Error> {
 }
 
 fn send(producer: &BaseProducer<Deliveries>, topic: &str, message: &Message, batch: &Arc<Batch>) -> Result<(), String> {
-    let mut record: BaseRecord<'_, [u8], [u8], Arc<Batch>> =
-        BaseRecord::with_opaque_to(topic, batch.clone()).key(&message.key);
+    let mut record: BaseRecord<'_, [u8], [u8], Arc<Batch>> = BaseRecord::with_opaque_to(topic, batch.clone());
+    record.key = message.key.as_deref();
     record.payload = message.value.as_deref();
     record.partition = message.partition;
     record.timestamp = message.timestamp_ms;

@@ -16,9 +16,11 @@ mod icinga;
 mod journal;
 mod otlp;
 mod random;
+mod run;
 mod schedule;
 mod telegraf;
 
+pub use run::run;
 pub use schedule::{Breakage, CYCLE, Fault, broken, schedule};
 
 use model::{Span, Time};

@@ -20,7 +20,7 @@ pub fn run(mut shop: Shop, publisher: &Publisher, stop: &Receiver<()>) -> Result
         let mut by_topic: BTreeMap<&str, Vec<Message>> = BTreeMap::new();
         for output in shop.step(now()) {
             by_topic.entry(output.topic).or_default().push(Message {
-                key: output.key.unwrap_or_default(),
+                key: output.key,
                 value: Some(output.value),
                 headers: output.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
                 timestamp_ms: Some(output.time.millis()),

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 fn read(file: &str) -> Vec<Value> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/captures").join(file);
     let bytes = std::fs::read(path).expect("a file");
-    let bytes = if file.ends_with(".zst") { zstd::decode_all(&bytes[..]).expect("zstd") } else { bytes };
+    let bytes = if file.ends_with(".zst") { unpacked(&bytes) } else { bytes };
     String::from_utf8(bytes)
         .expect("text")
         .lines()
@@ -64,4 +64,11 @@ pub fn decode(format: &Format, batch: &Batch) -> Decoded {
 pub fn show(raw: &[u8]) -> String {
     let (name, labels) = codec::series(raw);
     format!("{name}{labels}")
+}
+
+fn unpacked(packed: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut decoder = ruzstd::decoding::StreamingDecoder::new(packed).expect("a zstd frame");
+    std::io::Read::read_to_end(&mut decoder, &mut bytes).expect("zstd");
+    bytes
 }

@@ -18,7 +18,7 @@ pub(crate) fn reading(brokers: &str, topics: &[&str], start: Start) -> Reading {
 }
 
 pub(crate) fn message(key: &str, value: &str) -> Message {
-    Message { key: key.into(), value: Some(value.into()), ..Message::default() }
+    Message { key: Some(key.into()), value: Some(value.into()), ..Message::default() }
 }
 
 /// Everything up to the first input that is looked for, and what came together with it. Partitions are read as

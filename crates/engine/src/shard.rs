@@ -30,6 +30,8 @@ pub struct Shard {
     pub(crate) refusals: Vec<Refusal>,
     /// How many rows all lanes have.
     rows: usize,
+    /// How often a pane took in a sample, since the start.
+    updates: u64,
     /// For each lane and row, which block it was restored from.
     restored: Vec<HashMap<u32, u32>>,
     decoded: Decoded,
@@ -128,11 +130,22 @@ impl Shard {
             counters: vec![Counters::default(); sources],
             refusals: Vec::new(),
             rows: 0,
+            updates: 0,
             restored: plan.lanes.iter().map(|_| HashMap::new()).collect(),
             decoded: Decoded::default(),
             plan,
             formats,
         }
+    }
+
+    /// How often a pane took in a sample, since the start: the cost of windows in front of the frontier.
+    pub fn pane_updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// What was refused since this was last asked: the first of each source and reason, for the log.
+    pub fn take_refusals(&mut self) -> Vec<Refusal> {
+        std::mem::take(&mut self.refusals)
     }
 
     /// Makes this worker the owner of a partition.
@@ -198,6 +211,7 @@ impl Shard {
                                 == Content::Metric
                         {
                             self.lanes[lane as usize].add(row, sample.time, sample.value, sample.kind);
+                            self.updates += 1;
                         }
                     }
                 }

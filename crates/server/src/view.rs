@@ -13,10 +13,11 @@ use engine::state::{
 };
 use model::definition::{Definitions, Downsampling, Window};
 use model::{Element, Labels, State, Time};
-use recent::Recent;
+use recent::{Elements, Recent};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
+use store::Store;
 use tokio::sync::watch;
 
 /// How many changes are held for watchers, unless told otherwise.
@@ -132,7 +133,7 @@ pub enum Start {
 #[derive(Debug, Default)]
 struct Held {
     sequence: u64,
-    elements: BTreeMap<Element, Arc<ElementView>>,
+    elements: Elements,
     checks: BTreeMap<CheckKey, CheckView>,
     /// By stream, instance and feed.
     instances: BTreeMap<Arc<str>, BTreeMap<Labels, BTreeMap<u64, FeedInstance>>>,
@@ -159,30 +160,41 @@ impl View {
         restored: &Restored,
         recent_changes: usize,
     ) -> View {
-        let view = View {
+        let feeds: HashMap<_, _> = feeds.into_iter().map(|feed| (feed.fingerprint, feed)).collect();
+        let shown = |(element, record): &(Element, ElementRecord)| {
+            (element.clone(), Arc::new(ElementView { element: element.clone(), record: record.clone() }))
+        };
+        let mut held = Held {
+            sequence: restored.sequence,
+            elements: restored.elements.iter().map(shown).collect(),
+            checks: restored.checks.iter().map(|(key, record)| (key.clone(), check_view(record, None))).collect(),
+            sources: restored.sources.iter().cloned().collect(),
+            partitions: restored.partitions.iter().cloned().collect(),
+            recent: Recent::new(restored.sequence, recent_changes),
+            ..Held::default()
+        };
+        for (feed, labels, record) in &restored.instances {
+            held.put_instance(&feeds, *feed, labels, Some(record));
+        }
+        View {
             definitions,
-            feeds: feeds.into_iter().map(|feed| (feed.fingerprint, feed)).collect(),
-            held: RwLock::default(),
+            feeds,
+            held: RwLock::new(held),
             writer: Mutex::default(),
             commits: watch::Sender::new(0),
             running: watch::Sender::new(false),
-        };
-        {
-            let mut held = view.held.write().expect(SOUND);
-            held.sequence = restored.sequence;
-            held.recent = Recent::new(restored.sequence, recent_changes);
-            for (element, record) in &restored.elements {
-                let shown = ElementView { element: element.clone(), record: record.clone() };
-                held.elements.insert(element.clone(), Arc::new(shown));
-            }
-            held.checks = restored.checks.iter().map(|(key, record)| (key.clone(), check_view(record, None))).collect();
-            held.sources = restored.sources.iter().cloned().collect();
-            held.partitions = restored.partitions.iter().cloned().collect();
-            for (feed, labels, record) in &restored.instances {
-                held.put_instance(&view.feeds, *feed, labels, Some(record));
-            }
         }
-        view
+    }
+
+    /// Takes up the last changes again that the store holds, so that watchers may go on where they were before
+    /// a restart. To be called before the first commit is taken over.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn recall(&self, store: &Store) -> Result<(), store::Error> {
+        let mut held = self.held.write().expect(SOUND);
+        let Held { recent, elements, sequence, .. } = &mut *held;
+        recent.recall(elements, *sequence, store)
     }
 
     /// Takes a commit over, after it was written. Readers wait only while the results are put in place.

@@ -4,8 +4,7 @@ mod rig;
 
 use api::v1;
 use engine::state::{
-    ActiveError, Change, CheckKey, CheckRecord, InstanceRecord, KeptPoint, PartitionKey, PartitionRecord, Restored,
-    SourceRecord,
+    ActiveError, Change, CheckKey, CheckRecord, InstanceRecord, KeptPoint, PartitionKey, PartitionRecord, SourceRecord,
 };
 use model::definition::{Content, Definitions, Downsampling, Selector, Source, Stream, Window};
 use model::{Counters, Element, Labels, Reason, Span, State};
@@ -160,7 +159,7 @@ async fn a_watcher_resumes_where_it_was() {
 
 #[tokio::test]
 async fn a_position_that_is_not_held_gets_a_fresh_snapshot() {
-    let mut rig = Rig::of(World::new(Definitions::default(), Vec::new(), &Restored::default(), 2)).await;
+    let mut rig = Rig::of(World::new(Definitions::default(), Vec::new(), 2)).await;
     rig.world.commit("born checkout | service |");
     rig.world.commit("own checkout | clear |");
     rig.world.commit("own checkout | critical |");
@@ -171,19 +170,40 @@ async fn a_position_that_is_not_held_gets_a_fresh_snapshot() {
     // Trimmed, and never given.
     told(&mut rig.watch(None, Some(1)).await, fresh).await;
     told(&mut rig.watch(None, Some(5)).await, fresh).await;
+}
 
-    let again = World::new(Definitions::default(), Vec::new(), &rig.world.restored(), 2);
-    rig.stop().await;
-    let mut rig = Rig::of(again).await;
-    told(&mut rig.watch(None, Some(3)).await, fresh).await;
-    let mut watcher = rig.watch(None, Some(4)).await;
+#[tokio::test]
+async fn a_watcher_resumes_across_a_restart() {
+    let mut rig = Rig::new().await;
+    rig.world.commit(SHOP);
+    rig.world.commit("gone host a\n own payments | clear | well");
+    rig.world.commit("born host b | host |\n own host b | clear |\n propagated payments | clear | payments");
+    let mut rig = Rig::of(rig.stop().await.reopen(100)).await;
+    // What is told again is as it was told before; only what came before a removal is not held.
+    let changes = "
+        8: payments CLEAR/UNKNOWN by own CRITICAL -> CLEAR
+        9: host b UNKNOWN/UNKNOWN
+        10: host b CLEAR/UNKNOWN by own UNKNOWN -> CLEAR
+        11: payments CLEAR/CLEAR by propagated UNKNOWN -> CLEAR
+    ";
+    let mut watcher = rig.watch(None, Some(7)).await;
+    told(&mut watcher, &format!("resumed 7\n {changes}")).await;
+    told(&mut rig.watch(None, Some(6)).await, "begin 11 fresh").await;
     rig.world.commit("own checkout | deviating |");
-    told(&mut watcher, "resumed 4\n 5: checkout DEVIATING/UNKNOWN by own CLEAR -> DEVIATING").await;
+    told(&mut watcher, "12: checkout DEVIATING/UNKNOWN by own CLEAR -> DEVIATING").await;
+    drop(watcher);
+
+    // Less is recalled where less is held.
+    let mut rig = Rig::of(rig.stop().await.reopen(2)).await;
+    told(&mut rig.watch(None, Some(9)).await, "begin 12 fresh").await;
+    let mut watcher = rig.watch(None, Some(10)).await;
+    told(&mut watcher, "resumed 10\n 11: payments CLEAR/CLEAR by propagated UNKNOWN -> CLEAR").await;
+    rig.world.commit("gone host b");
 }
 
 #[tokio::test]
 async fn a_slow_watcher_is_dropped_and_a_fast_one_goes_on() {
-    let mut rig = Rig::of(World::new(Definitions::default(), Vec::new(), &Restored::default(), 4)).await;
+    let mut rig = Rig::of(World::new(Definitions::default(), Vec::new(), 4)).await;
     rig.world.commit("born checkout | service |");
     let snapshot = "begin 1\n checkout UNKNOWN/UNKNOWN\n end 1";
     // Small windows, so that what lies in buffers between the two is soon too little.
@@ -541,5 +561,5 @@ fn shop_engine() -> World {
         downsample: vec![Downsampling::Percentile(95_000), Downsampling::Rate],
     };
     let definitions = Definitions { sources: vec![source], streams: vec![stream], ..Definitions::default() };
-    World::new(definitions, vec![feed(1, 60), feed(2, 300)], &Restored::default(), 100)
+    World::new(definitions, vec![feed(1, 60), feed(2, 300)], 100)
 }

@@ -165,7 +165,6 @@ impl v1::health_server::Health for HealthService {
             evidence_json: transition.evidence.to_string(),
             evidence: evidence::parse(&transition.evidence),
             origin: origin.as_ref().map(convert::transition),
-            read_positions: Vec::new(),
         }))
     }
 }

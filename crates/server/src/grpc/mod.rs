@@ -18,6 +18,7 @@ use std::future::{Future, pending};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
+use store::Store;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
@@ -49,6 +50,19 @@ pub struct History {
     pub of_element: Read<(Element, Option<u64>, usize), Vec<Transition>>,
     /// The transition of this id.
     pub transition: Read<u128, Option<Transition>>,
+}
+
+impl History {
+    /// History as a store keeps it.
+    pub fn of(store: Arc<Store>) -> History {
+        let other = store.clone();
+        History {
+            of_element: Box::new(move |(element, before, most)| {
+                store.history(&element, before, most).map_err(|error| error.to_string())
+            }),
+            transition: Box::new(move |id| other.transition(id).map_err(|error| error.to_string())),
+        }
+    }
 }
 
 impl fmt::Debug for History {

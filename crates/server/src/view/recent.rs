@@ -8,6 +8,7 @@ use model::transition::Health;
 use model::{Element, Transition};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use store::Store;
 
 /// A change of an element.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,33 @@ impl Recent {
         Recent { trimmed: sequence, most, ..Recent::default() }
     }
 
+    /// Takes up what the store still holds of the last changes, as one commit. It reaches back to the last
+    /// removal at most: of what is gone nothing is left to show it by.
+    pub(super) fn recall(&mut self, elements: &Elements, sequence: u64, store: &Store) -> Result<(), store::Error> {
+        // Old changes expire from below, so what is still there begins at one place.
+        let (mut from, mut known) = (sequence.saturating_sub(self.most as u64), sequence);
+        while from < known {
+            let middle = from + (known - from) / 2;
+            match store.since(middle, 1)? {
+                store::Since::Told(_) => known = middle,
+                store::Since::Trimmed => from = middle + 1,
+            }
+        }
+        let told = match store.since(known, self.most)? {
+            store::Since::Told(told) => told,
+            store::Since::Trimmed => Vec::new(),
+        };
+        let mut before = elements.clone();
+        let undone = told.iter().rev().take_while(|told| undo(&mut before, told)).count();
+        let (lost, kept) = told.split_at(told.len() - undone);
+        if !kept.is_empty() {
+            self.trimmed = lost.last().map_or(known, store::Told::sequence);
+            let changes: Vec<Change> = kept.iter().map(change).collect();
+            self.push(sequence, tell(&before, self.trimmed, &changes).0);
+        }
+        Ok(())
+    }
+
     /// Appends a commit, and lets go of old ones as long as there are too many changes, but never of the
     /// newest: a large birth must not drop watchers that keep pace. Gives the number of the next commit.
     pub(super) fn push(&mut self, sequence: u64, told: Vec<Told>) -> u64 {
@@ -103,16 +131,19 @@ impl Recent {
     }
 }
 
-/// Elements as they stand after a commit; none where they are gone.
-pub(super) type Elements = HashMap<Element, Option<Arc<ElementView>>>;
+/// Elements as they stand.
+pub(super) type Elements = BTreeMap<Element, Arc<ElementView>>;
+
+/// Elements that a commit touches, as they stand after it; none where they are gone.
+pub(super) type Touched = HashMap<Element, Option<Arc<ElementView>>>;
 
 /// Works out what a commit changes, change by change: an element with two transitions in one commit is told
 /// as it stood after each. `last` is the last number given before this commit: a change that comes without a
 /// number of its own, such as an error of propagation, has that one. The elements given back are those that
 /// the commit touches.
-pub(super) fn tell(held: &BTreeMap<Element, Arc<ElementView>>, last: u64, changes: &[Change]) -> (Vec<Told>, Elements) {
+pub(super) fn tell(held: &Elements, last: u64, changes: &[Change]) -> (Vec<Told>, Touched) {
     let mut told = Vec::new();
-    let mut elements = Elements::new();
+    let mut elements = Touched::new();
     let records: HashMap<&Element, Option<&ElementRecord>> = changes
         .iter()
         .filter_map(|change| match change {
@@ -200,11 +231,7 @@ impl Told {
     }
 }
 
-fn stands(
-    elements: &Elements,
-    held: &BTreeMap<Element, Arc<ElementView>>,
-    element: &Element,
-) -> Option<Arc<ElementView>> {
+fn stands(elements: &Touched, held: &Elements, element: &Element) -> Option<Arc<ElementView>> {
     match elements.get(element) {
         Some(stands) => stands.clone(),
         None => held.get(element).cloned(),
@@ -228,4 +255,30 @@ fn with_transition(mut record: ElementRecord, transition: &Transition) -> Elemen
         message: transition.message.clone(),
     };
     record
+}
+
+/// Takes back what was told. Not possible where an element was taken away, or is not there.
+fn undo(elements: &mut Elements, told: &store::Told) -> bool {
+    match told {
+        store::Told::Born { element, .. } => elements.remove(element).is_some(),
+        store::Told::Transition { transition } => {
+            let Some(shown) = elements.get_mut(&transition.element) else { return false };
+            let record = &mut Arc::make_mut(shown).record;
+            let standing = match transition.health {
+                Health::Own => &mut record.own,
+                Health::Propagated => &mut record.propagated,
+            };
+            *standing = Standing { state: transition.from, ..Standing::default() };
+            true
+        }
+        store::Told::Removed { .. } => false,
+    }
+}
+
+fn change(told: &store::Told) -> Change {
+    match told.clone() {
+        store::Told::Born { sequence, element, record } => Change::Element { sequence, element, record: Some(record) },
+        store::Told::Transition { transition } => Change::Transition(transition),
+        store::Told::Removed { sequence, element } => Change::Element { sequence, element, record: None },
+    }
 }

@@ -4,14 +4,16 @@ use api::v1;
 use api::v1::engine_client::EngineClient;
 use api::v1::health_client::HealthClient;
 use api::v1::watch_event::Event;
-use engine::state::{Change, ElementRecord, Restored, Standing};
+use engine::state::{Change, ElementRecord, Standing};
 use model::definition::Definitions;
 use model::transition::{Cause, Health};
 use model::{Element, Labels, Span, State, Time, Transition};
 use server::grpc::{Error, History, Served, serve};
 use server::view::{Feed, View};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use store::{Durability, Options, Store};
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
@@ -20,12 +22,13 @@ use tonic::{Code, Status, Streaming};
 /// When the world begins. Each change is a second later than the one before.
 pub(crate) const BEGINNING: Time = Time::from_nanos(1_767_225_600_000_000_000);
 
-/// What has been committed, from the engine's side.
+/// What has been committed, from the engine's side. Its store lasts as long as its folder.
 pub(crate) struct World {
     pub(crate) served: Arc<Served>,
-    history: Arc<Mutex<Vec<Transition>>>,
+    store: Arc<Store>,
     sequence: u64,
     elements: BTreeMap<Element, ElementRecord>,
+    folder: Arc<TempDir>,
 }
 
 /// A world with a server.
@@ -38,27 +41,37 @@ pub(crate) struct Rig {
 }
 
 impl World {
-    pub(crate) fn new(definitions: Definitions, feeds: Vec<Feed>, restored: &Restored, recent_changes: usize) -> World {
-        let history: Arc<Mutex<Vec<Transition>>> = Arc::default();
-        let (all, one) = (history.clone(), history.clone());
-        let view = View::new(Arc::new(definitions), feeds, restored, recent_changes);
-        let history_reads = History {
-            of_element: Box::new(move |(element, before, most)| {
-                let all = all.lock().expect("history");
-                let of_element = all.iter().rev().filter(|found| found.element == element);
-                Ok(of_element
-                    .filter(|found| before.is_none_or(|before| found.sequence < before))
-                    .take(most)
-                    .cloned()
-                    .collect())
-            }),
-            transition: Box::new(move |id| {
-                Ok(one.lock().expect("history").iter().find(|found| found.id == id).cloned())
-            }),
+    pub(crate) fn new(definitions: Definitions, feeds: Vec<Feed>, recent_changes: usize) -> World {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        World::open(folder, definitions, feeds, recent_changes)
+    }
+
+    fn open(folder: Arc<TempDir>, definitions: Definitions, feeds: Vec<Feed>, recent_changes: usize) -> World {
+        let options = Options {
+            path: folder.path().join("state"),
+            durability: Durability::Process,
+            history: Span::from_secs(3600),
+            memory_bytes: 16 << 20,
+            keep_journal: false,
         };
-        let elements = restored.elements.iter().cloned().collect();
-        let served = Arc::new(Served { view, history: history_reads });
-        World { served, history, sequence: restored.sequence, elements }
+        let store = Arc::new(Store::open(&options).expect("a store"));
+        let restored = store.restore().expect("what it holds");
+        let view = View::new(Arc::new(definitions), feeds, &restored, recent_changes);
+        view.recall(&store).expect("its last changes");
+        World {
+            served: Arc::new(Served { view, history: History::of(store.clone()) }),
+            store,
+            sequence: restored.sequence,
+            elements: restored.elements.into_iter().collect(),
+            folder,
+        }
+    }
+
+    /// The world after a restart. Nothing may hold the one before any more.
+    pub(crate) fn reopen(self, recent_changes: usize) -> World {
+        let World { served, store, folder, .. } = self;
+        drop((served, store));
+        World::open(folder, Definitions::default(), Vec::new(), recent_changes)
     }
 
     /// What a step comes to, one change for each line:
@@ -142,25 +155,15 @@ impl World {
         changes
     }
 
-    /// Commits a step: into history, then into the view.
+    /// Commits a step: into the store, then into the view.
     pub(crate) fn commit(&mut self, script: &str) {
         let changes = self.step(script);
         self.apply(&changes);
     }
 
     pub(crate) fn apply(&self, changes: &[Change]) {
-        let told = changes.iter().filter_map(|change| match change {
-            Change::Transition(transition) => Some(transition.clone()),
-            _ => None,
-        });
-        self.history.lock().expect("history").extend(told);
+        self.store.commit(changes, false).expect("a commit");
         self.served.view.apply(changes);
-    }
-
-    /// What the world is after a restart.
-    pub(crate) fn restored(&self) -> Restored {
-        let elements = self.elements.iter().map(|(element, record)| (element.clone(), record.clone())).collect();
-        Restored { elements, sequence: self.sequence, ..Restored::default() }
     }
 }
 
@@ -173,7 +176,7 @@ const EVIDENCE: &str = r#"{"check":"slow responses","function":"threshold","scri
 
 impl Rig {
     pub(crate) async fn new() -> Rig {
-        Rig::of(World::new(Definitions::default(), Vec::new(), &Restored::default(), 100)).await
+        Rig::of(World::new(Definitions::default(), Vec::new(), 100)).await
     }
 
     pub(crate) async fn of(world: World) -> Rig {
@@ -206,10 +209,12 @@ impl Rig {
         self.health().watch(request).await.expect("a stream").into_inner()
     }
 
-    pub(crate) async fn stop(self) {
+    /// Stops the server, and gives back the world that it served.
+    pub(crate) async fn stop(self) -> World {
         self.stop.send(()).expect("a server that runs");
         drop(self.channel);
         self.server.await.expect("no panic").expect("a clean end");
+        self.world
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn input(parameter: &Parameter, node: &Node, given: &Given<'_>, probl
     let mut shape = shape(&parameter.kind, node, problems)?;
     if let Some(points) = points {
         match &mut shape {
-            Shape::Series(most) => *most = count(points, 1, 10_000, problems)? as usize,
+            Shape::Series(most) => *most = count(points, 1, 1_000, problems)? as usize,
             _ => {
                 let message = format!("{}: `{}` takes no series of points", points.path, parameter.name);
                 problems.error(&points.place, message).help(format!("it is a {} parameter", parameter.kind));

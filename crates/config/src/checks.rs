@@ -312,10 +312,17 @@ fn fits(
         })
         .collect();
     let unwindowed: Vec<&(&Arc<str>, &Input)> = inputs.iter().filter(|(_, input)| input.window.is_none()).collect();
-    let trigger = inputs.iter().find(|(_, input)| input.window.is_some()).or(unwindowed.first().copied());
+    let many = |input: &Input| matches!(input.shape, Shape::List | Shape::Table);
+    let paced = inputs.iter().find(|(_, input)| input.window.is_some() && !many(input));
+    let trigger = paced.or(unwindowed.first().copied());
     let Some((trigger_name, trigger)) = trigger else {
-        let message = format!("{path}: the function `{}` is given no stream, so it would never run", function.name);
-        problems.error(at.place, message);
+        let message = match inputs.is_empty() {
+            true => format!("{path}: the function `{}` is given no stream, so it would never run", function.name),
+            false => format!("{path}: lists and tables alone do not tell when `{}` runs", function.name),
+        };
+        problems
+            .error(at.place, message)
+            .help("give it a `metric`, `series` or `events` argument, whose windows set the pace");
         return None;
     };
     for (name, input) in &unwindowed {

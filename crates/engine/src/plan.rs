@@ -138,7 +138,7 @@ impl Plan {
         let trigger = check
             .arguments
             .iter()
-            .position(|(_, argument)| input(argument).is_some_and(|input| input.window.is_some()))
+            .position(|(_, argument)| input(argument).is_some_and(sets_the_pace))
             .or_else(|| check.arguments.iter().position(|(_, argument)| input(argument).is_some()))
             .expect("validated checks have an input");
         let function = library.function(&check.function).expect("validated checks have their function");
@@ -265,6 +265,11 @@ impl Plan {
                 fingerprint(&format!("{} {agenda:?} {:?}", self.lanes[feed.lane].fingerprint, feed.downsample));
         }
     }
+}
+
+/// Whether a check may run when this input's windows close: not for a list or a table, which is many instances'.
+fn sets_the_pace(input: &Input) -> bool {
+    input.window.is_some() && !matches!(input.shape, Shape::List | Shape::Table)
 }
 
 fn input(argument: &Argument) -> Option<&Input> {

@@ -4,7 +4,9 @@
 use crate::reduce::Sample;
 use crate::{Content, Entry, Item, Kind, Outcome, Record};
 use functions::Library;
-use model::definition::{Argument, Content as Made, Definitions, Downsampling, Input, Propagation, Stream, Window};
+use model::definition::{
+    Argument, Content as Made, Definitions, Downsampling, Input, Propagation, Shape, Stream, Window,
+};
 use model::transition::Health;
 use model::{Element, Event, Labels, Point, Reason, Span, State, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -150,7 +152,8 @@ impl<'a> World<'a> {
             let inputs: Vec<Option<&Input>> = check.arguments.iter().map(|(_, argument)| input(argument)).collect();
             let sources = inputs.iter().flatten().map(|input| definitions.streams[input.stream].source).collect();
             let agenda = world.agenda(sources);
-            let windowed = inputs.iter().position(|input| input.is_some_and(|input| input.window.is_some()));
+            let many = |input: &Input| matches!(input.shape, Shape::List | Shape::Table);
+            let windowed = inputs.iter().position(|input| input.is_some_and(|of| of.window.is_some() && !many(of)));
             let trigger = windowed.or(inputs.iter().position(Option::is_some)).expect("a check reads something");
             let feeds = inputs.into_iter().map(|input| {
                 input.map(|input| world.feed(agenda, input.stream, input.window.clone(), &input.downsample))

@@ -423,15 +423,22 @@ impl Topology {
 
     /// What changed since it was last asked.
     pub(crate) fn changes(&mut self, changes: &mut Vec<Change>) {
-        let anything = !self.told.is_empty();
+        let before = changes.len();
         changes.append(&mut self.told);
         for element in std::mem::take(&mut self.changed) {
             let Some(place) = self.place(&element) else { continue };
             let record = self.state(place).record.clone();
-            let sequence = record.own.sequence.max(record.propagated.sequence);
+            let transition = |change: &Change| matches!(change, Change::Transition(of) if of.element == element);
+            let sequence = if changes[before..].iter().any(transition) {
+                record.own.sequence.max(record.propagated.sequence)
+            } else {
+                // An error alone is told too, and has a number of its own.
+                self.sequence += 1;
+                self.sequence
+            };
             changes.push(Change::Element { element, sequence, record: Some(record) });
         }
-        if anything {
+        if changes.len() > before {
             changes.push(Change::Sequence(self.sequence));
         }
     }

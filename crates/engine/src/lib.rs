@@ -34,7 +34,7 @@ use crate::windows::Windows;
 use codec::Format;
 use functions::Library;
 use hashbrown::HashMap;
-use model::definition::{Definitions, Propagation, Shape};
+use model::definition::{Definitions, Downsampling, Propagation, Shape, Window};
 use model::record::Batch;
 use model::{Element, Labels, Span, Time};
 use std::sync::Arc;
@@ -94,6 +94,19 @@ pub struct CheckRun {
     pub key: state::CheckKey,
     /// When it last ran, in event time, since the start.
     pub last_run: Option<Time>,
+}
+
+/// A stream as it is cut for the checks that read it; its instances are kept under the fingerprint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedDescription {
+    /// What `Change::Instance` names it by.
+    pub fingerprint: u64,
+    /// The stream's place in the definitions.
+    pub stream: usize,
+    /// How time is cut; none for events that come one by one.
+    pub window: Option<Window>,
+    /// What its windows are reduced to.
+    pub downsample: Vec<Downsampling>,
 }
 
 impl Engine {
@@ -307,6 +320,15 @@ impl Engine {
     /// How often check functions have run since the start.
     pub fn runs(&self) -> u64 {
         self.checks.runs
+    }
+
+    /// All feeds: each stream as it is cut for the checks that read it.
+    pub fn feeds(&self) -> impl Iterator<Item = FeedDescription> + '_ {
+        self.plan.feeds.iter().map(|feed| {
+            let lane = &self.plan.lanes[feed.lane];
+            let (stream, window) = (lane.stream, lane.window.clone());
+            FeedDescription { fingerprint: feed.fingerprint, stream, window, downsample: feed.downsample.clone() }
+        })
     }
 
     /// All check instances, with when they last ran.

@@ -19,6 +19,7 @@ mod compare;
 mod drive;
 mod notation;
 mod text;
+pub mod truth;
 
 pub use compare::{Case, Report};
 

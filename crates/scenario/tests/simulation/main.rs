@@ -5,12 +5,10 @@
 mod memory;
 mod world;
 
-use codec::Decoded;
 use engine::state::{Entry, PartitionKey};
 use engine::{Engine, Said, fill};
 use memory::Memory;
 use model::{Span, Time, Transition};
-use oracle::{Content, Item};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use world::{Random, World};
@@ -142,66 +140,9 @@ fn run(world: &World, random: &mut Random, how: Disturbance) -> Ran {
 
 /// What the oracle makes of the same records and of what the shell said.
 fn expected(world: &World, memory: &Memory) -> Vec<Transition> {
-    let mut decoded = Decoded::default();
-    let mut records = Vec::new();
-    for of in &world.partitions {
-        let batch = of.batch(0..of.records.len(), world.end);
-        for place in 0..batch.records.len() {
-            decoded.clear();
-            world.settings.formats[of.source].decode(&batch.topic, &batch.record(place), &mut decoded);
-            records.push(oracle::Record {
-                source: of.source,
-                topic: batch.topic.clone(),
-                partition: of.number,
-                offset: place as i64,
-                arrival_appended: None,
-                items: items(&decoded),
-            });
-        }
-    }
-    let names: Vec<&str> = world.settings.definitions.sources.iter().map(|source| &*source.name).collect();
-    let source = |name: &str| names.iter().position(|known| *known == name).expect("a known source");
-    let journal: Vec<oracle::Entry> = memory.journal().map(|entry| told(entry, &source)).collect();
-    oracle::run(&world.settings.definitions, &world.settings.library, &records, &journal).transitions
-}
-
-fn items(decoded: &Decoded) -> Vec<Item> {
-    let samples = decoded.samples.iter().map(|sample| {
-        let (name, labels) = codec::series(decoded.slice(&sample.series));
-        let kind = match sample.kind {
-            codec::Kind::Gauge => oracle::Kind::Gauge,
-            codec::Kind::Cumulative => oracle::Kind::Cumulative,
-            codec::Kind::Delta => oracle::Kind::Delta,
-        };
-        Item { name, labels, time: sample.time, content: Content::Number { value: sample.value, kind } }
-    });
-    let events = decoded.events.iter().map(|event| {
-        let (kind, labels) = codec::series(decoded.slice(&event.series));
-        let body = String::from_utf8_lossy(decoded.slice(&event.body)).as_ref().into();
-        Item { name: kind.clone(), labels, time: event.time, content: Content::Event { body, kind } }
-    });
-    samples.chain(events).collect()
-}
-
-fn told(entry: &Entry, source: &impl Fn(&str) -> usize) -> oracle::Entry {
-    match entry.clone() {
-        Entry::Polled { partition: PartitionKey { source: of, topic, partition }, next_offset, at } => {
-            oracle::Entry::Polled { source: source(&of), topic, partition, next_offset, at }
-        }
-        Entry::Active { partition: PartitionKey { source: of, topic, partition }, at_offset, floor } => {
-            oracle::Entry::Active { source: source(&of), topic, partition, at_offset, floor }
-        }
-        Entry::Idle { partition: PartitionKey { source: of, topic, partition }, at_offset } => {
-            oracle::Entry::Idle { source: source(&of), topic, partition, at_offset }
-        }
-        Entry::Tick { source: of, frontier } => oracle::Entry::Tick { source: source(&of), frontier },
-        Entry::Advanced { agenda, place } => oracle::Entry::Advanced {
-            agenda: agenda.iter().map(|of| source(of)).collect(),
-            time: place.time,
-            phase: place.phase,
-        },
-        Entry::Step => oracle::Entry::Step,
-    }
+    let batches: Vec<_> = world.partitions.iter().map(|of| of.batch(0..of.records.len(), world.end)).collect();
+    let journal: Vec<Entry> = memory.journal().cloned().collect();
+    scenario::truth::of(&world.settings, &batches, &journal).transitions
 }
 
 fn text(transitions: &[Transition]) -> Vec<String> {

@@ -1,4 +1,13 @@
-//! The run loop around the engine, and what it tells: gRPC from a read model of what is committed.
+//! The run loop around the engine, and what it tells: gRPC from a read model of what is committed, and
+//! transitions on Kafka.
 
+mod crash;
+mod due;
 pub mod grpc;
+mod inputs;
+mod publish;
+mod run;
 pub mod view;
+
+pub use crash::{Crash, POINTS};
+pub use run::{Clock, Error, Options, Summary, run};

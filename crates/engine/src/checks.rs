@@ -1,7 +1,7 @@
 //! Check functions at work: which instances they are bound to, what they are given, and what their
 //! results make of a state.
 
-use crate::health::Topology;
+use crate::health::{Spoken, Topology};
 use crate::plan::{ArgumentPlan, CheckPlan, InputPlan, Plan};
 use crate::state::{ActiveError, Change, CheckKey, CheckRecord, KeptPoint};
 use crate::windows::Windows;
@@ -21,8 +21,9 @@ pub(crate) struct Checks {
     pub(crate) instances: Vec<Option<CheckInstance>>,
     free: Vec<usize>,
     places: HashMap<CheckKey, usize>,
+    by_element: HashMap<Element, Vec<usize>>,
     /// For each check, the elements it is bound to, by those of their labels that its trigger's instances have.
-    bound: Vec<BTreeMap<BTreeSet<Arc<str>>, HashMap<Labels, Vec<Element>>>>,
+    bound: Vec<Bound>,
     /// For each agenda, timers: when, which, and the check instance.
     pub(crate) timers: Vec<BinaryHeap<Reverse<(Time, Timer, usize)>>>,
     /// What was kept of check instances that are not bound yet.
@@ -32,6 +33,9 @@ pub(crate) struct Checks {
     /// Runs of functions since the start, for counters.
     pub(crate) runs: u64,
 }
+
+/// Elements by some of their labels: which labels, then their values.
+type Bound = BTreeMap<BTreeSet<Arc<str>>, HashMap<Labels, Vec<Element>>>;
 
 /// What a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +80,7 @@ impl Checks {
             instances: Vec::new(),
             free: Vec::new(),
             places: HashMap::new(),
+            by_element: HashMap::new(),
             bound: plan.checks.iter().map(|_| BTreeMap::new()).collect(),
             timers: plan.agendas.iter().map(|_| BinaryHeap::new()).collect(),
             kept: kept.into_iter().collect(),
@@ -165,18 +170,18 @@ impl Checks {
 
     /// Unbinds everything from an element that goes.
     pub(crate) fn element_gone(&mut self, element: &Element, windows: &mut Windows, topology: &mut Topology) {
-        for bound in self.bound.iter_mut().flat_map(BTreeMap::values_mut) {
-            for elements in bound.values_mut() {
+        let Some(place) = topology.place(element) else { return };
+        let labels = topology.state(place).record.labels.clone();
+        for (names, by_labels) in self.bound.iter_mut().flatten() {
+            let shared = restricted(&labels, names);
+            if let Some(elements) = by_labels.get_mut(&shared) {
                 elements.retain(|of| of != element);
+                if elements.is_empty() {
+                    by_labels.remove(&shared);
+                }
             }
-            bound.retain(|_, elements| !elements.is_empty());
         }
-        let places = self.instances.iter().enumerate();
-        let of_element: Vec<usize> = places
-            .filter(|(_, of)| of.as_ref().is_some_and(|of| of.element == *element))
-            .map(|(place, _)| place)
-            .collect();
-        for place in of_element {
+        for place in self.by_element.get(element).cloned().unwrap_or_default() {
             if let Some(of) = &self.instances[place] {
                 let feed = self.plan.checks[of.check].feed;
                 windows.feeds[feed].instances[of.instance as usize].triggers.retain(|trigger| *trigger != place);
@@ -201,12 +206,7 @@ impl Checks {
             }
             let mut elements: Vec<Element> = Vec::new();
             for (names, by_labels) in &self.bound[check] {
-                let shared = Labels::new(
-                    labels
-                        .iter()
-                        .filter(|(name, _)| names.contains(*name))
-                        .map(|(name, value)| (name.clone(), value.clone())),
-                );
+                let shared = restricted(&labels, names);
                 elements.extend(by_labels.get(&shared).into_iter().flatten().cloned());
             }
             for element in elements {
@@ -259,15 +259,8 @@ impl Checks {
             self.timers[of.agenda].extend(at.map(|at| Reverse((at, timer, place))));
         }
         if let Some(state) = record.state {
-            topology.speak(
-                element,
-                &definition.name,
-                &instance_labels,
-                state,
-                record.message.clone(),
-                record.evidence.clone(),
-                false,
-            );
+            let (message, evidence) = (record.message.clone(), record.evidence.clone());
+            topology.recall(element, &definition.name, &instance_labels, Spoken { state, message, evidence });
         }
         let created = CheckInstance {
             check,
@@ -284,6 +277,7 @@ impl Checks {
         } else {
             self.instances[place] = Some(created);
         }
+        self.by_element.entry(key.element.clone()).or_default().push(place);
         self.places.insert(key, place);
         windows.feeds[of.feed].instances[instance as usize].triggers.push(place);
         if !known {
@@ -300,6 +294,12 @@ impl Checks {
         }
         let key = CheckKey { element: of.element, check, labels: of.instance_labels };
         self.places.remove(&key);
+        if let Some(places) = self.by_element.get_mut(&key.element) {
+            places.retain(|of| *of != place);
+            if places.is_empty() {
+                self.by_element.remove(&key.element);
+            }
+        }
         self.gone.push(key);
         self.free.push(place);
     }
@@ -450,7 +450,7 @@ impl Checks {
         (of.record.message, of.record.evidence) = (message.clone(), evidence.clone());
         let check = &self.plan.definitions.checks[of.check].name;
         if let Some(element) = topology.place(&of.element) {
-            topology.speak(element, check, &of.instance_labels, state, message, evidence, true);
+            topology.speak(element, check, &of.instance_labels, Spoken { state, message, evidence });
         }
         self.touch(place);
     }
@@ -558,6 +558,12 @@ impl Checks {
             changes.push(Change::Check { key, record: Some(of.record.clone()) });
         }
     }
+}
+
+/// Those of the labels that have one of these names.
+fn restricted(labels: &Labels, names: &BTreeSet<Arc<str>>) -> Labels {
+    let kept = labels.iter().filter(|(name, _)| names.contains(*name));
+    Labels::new(kept.map(|(name, value)| (name.clone(), value.clone())))
 }
 
 /// The evidence of a state that no run of the function brought.

@@ -47,10 +47,10 @@ pub(crate) struct ElementState {
 
 /// What a check instance last said.
 #[derive(Clone, Debug)]
-struct Spoken {
-    state: State,
-    message: Arc<str>,
-    evidence: Arc<str>,
+pub(crate) struct Spoken {
+    pub(crate) state: State,
+    pub(crate) message: Arc<str>,
+    pub(crate) evidence: Arc<str>,
 }
 
 /// Something that may change an element's own health.
@@ -128,24 +128,19 @@ impl Topology {
         self.elements[place].as_mut().expect("callers hold places of elements that are there")
     }
 
-    /// Hears that a check instance has come to a state; after a start also what it was, which `changed` tells apart.
-    pub(crate) fn speak(
-        &mut self,
-        place: usize,
-        check: &Arc<str>,
-        labels: &Labels,
-        state: State,
-        message: Arc<str>,
-        evidence: Arc<str>,
-        changed: bool,
-    ) {
+    /// Hears that a check instance has come to a state.
+    pub(crate) fn speak(&mut self, place: usize, check: &Arc<str>, labels: &Labels, spoken: Spoken) {
+        self.recall(place, check, labels, spoken);
+        let element = self.state(place).element.clone();
+        self.touched.entry(element).or_default().push(Touch::Changed(check.clone(), labels.clone()));
+    }
+
+    /// Hears in what state a check instance was before the start.
+    pub(crate) fn recall(&mut self, place: usize, check: &Arc<str>, labels: &Labels, spoken: Spoken) {
         let of = self.state_mut(place);
-        of.checks.insert((check.clone(), labels.clone()), Spoken { state, message, evidence });
+        of.checks.insert((check.clone(), labels.clone()), spoken);
         let element = of.element.clone();
-        let touches = self.touched.entry(element).or_default();
-        if changed {
-            touches.push(Touch::Changed(check.clone(), labels.clone()));
-        }
+        self.touched.entry(element).or_default();
     }
 
     /// Hears that a check instance is gone.

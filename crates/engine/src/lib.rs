@@ -232,16 +232,30 @@ impl Engine {
 
     /// Makes the elements that templates want for an instance of a feed, and holds on to them.
     fn hold(&mut self, feed: usize, instance: u32, now: Option<Time>) {
-        for (element, definition, kind, labels, propagation) in self.wanted(feed, instance) {
-            let of_instance = self.windows.labels(feed, instance).clone();
-            let place = self.add(element, definition, &kind, &labels, Some(of_instance), &propagation, now);
+        let plan = self.plan.clone();
+        let labels = self.windows.labels(feed, instance).clone();
+        for template in &plan.templates[plan.lanes[plan.feeds[feed].lane].stream] {
+            let (element, definition) = (filled_in(&template.definition, &labels), template.definition.clone());
+            let of_instance = Some(labels.clone());
+            let place = self.add(
+                element,
+                definition,
+                &template.kind,
+                &template.labels,
+                of_instance,
+                &template.propagation,
+                now,
+            );
             self.topology.state_mut(place).holders += 1;
         }
     }
 
     /// Lets go of the elements that templates made for an instance of a feed.
     fn release(&mut self, feed: usize, instance: u32) {
-        for (element, ..) in self.wanted(feed, instance) {
+        let plan = self.plan.clone();
+        let labels = self.windows.labels(feed, instance).clone();
+        for template in &plan.templates[plan.lanes[plan.feeds[feed].lane].stream] {
+            let element = filled_in(&template.definition, &labels);
             let Some(place) = self.topology.place(&element) else { continue };
             let of = self.topology.state_mut(place);
             of.holders -= 1;
@@ -250,23 +264,6 @@ impl Engine {
                 self.topology.remove(place);
             }
         }
-    }
-
-    /// The elements that templates make of an instance: each with its definition, kind, labels, propagation.
-    fn wanted(&self, feed: usize, instance: u32) -> Vec<(Element, Element, Arc<str>, Labels, Propagation)> {
-        let stream = self.plan.lanes[self.plan.feeds[feed].lane].stream;
-        let labels = self.windows.labels(feed, instance);
-        let definitions = &self.plan.definitions;
-        let components = definitions.components.iter().filter(|of| of.for_each == Some(stream)).map(|of| {
-            let element = Element::component(filled_in(&of.name, labels));
-            (element, Element::component(of.name.clone()), of.kind.clone(), of.labels.clone(), of.propagation.clone())
-        });
-        let relations = definitions.relations.iter().filter(|of| of.for_each == Some(stream)).map(|of| {
-            let element = Element::relation(filled_in(&of.from, labels), filled_in(&of.to, labels));
-            let definition = Element::relation(of.from.clone(), of.to.clone());
-            (element, definition, of.kind.clone(), of.labels.clone(), of.propagation.clone())
-        });
-        components.chain(relations).collect()
     }
 
     /// Brings the instances to life that bindings to written elements name.
@@ -576,8 +573,16 @@ impl Engine {
     }
 }
 
-/// A template with the values of labels in place of `{label}`.
-fn filled_in(template: &str, labels: &Labels) -> Arc<str> {
+/// The element that a template makes of an instance's labels.
+fn filled_in(template: &Element, labels: &Labels) -> Element {
+    match template {
+        Element::Component(name) => Element::component(with_values(name, labels)),
+        Element::Relation { from, to } => Element::relation(with_values(from, labels), with_values(to, labels)),
+    }
+}
+
+/// A text with the values of labels in place of `{label}`.
+fn with_values(template: &str, labels: &Labels) -> Arc<str> {
     let mut text = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {

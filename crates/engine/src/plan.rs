@@ -3,8 +3,10 @@
 
 use crate::calendar::Cut;
 use functions::{Library, ParameterKind};
-use model::definition::{Argument, CheckDefinition, Content, Definitions, Downsampling, Input, Shape, Window};
-use model::{Span, Value};
+use model::definition::{
+    Argument, CheckDefinition, Content, Definitions, Downsampling, Input, Propagation, Shape, Window,
+};
+use model::{Element, Labels, Span, Value};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -17,6 +19,18 @@ pub(crate) struct Plan {
     pub(crate) agendas: Vec<AgendaPlan>,
     /// One for each of `definitions.checks`.
     pub(crate) checks: Vec<CheckPlan>,
+    /// For each stream, what its instances make.
+    pub(crate) templates: Vec<Vec<Template>>,
+}
+
+/// Something that a stream's instances make one each of.
+#[derive(Debug)]
+pub(crate) struct Template {
+    /// The name as it is written, with its placeholders.
+    pub(crate) definition: Element,
+    pub(crate) kind: Arc<str>,
+    pub(crate) labels: Labels,
+    pub(crate) propagation: Propagation,
 }
 
 /// One stream, cut one way: what a sample is put into.
@@ -111,18 +125,18 @@ impl Plan {
             feeds: Vec::new(),
             agendas: Vec::new(),
             checks: Vec::new(),
+            templates: templates(&definitions),
         };
         for check in &definitions.checks {
             let check = plan.check(check, library);
             plan.checks.push(check);
         }
         // A template's stream is followed even where no check reads it on its own.
-        let templates = definitions.components.iter().map(|component| component.for_each);
-        for stream in templates.chain(definitions.relations.iter().map(|relation| relation.for_each)).flatten() {
+        let followed = (0..definitions.streams.len()).filter(|stream| !plan.templates[*stream].is_empty());
+        for stream in followed.collect::<Vec<_>>() {
             let agenda = plan.agenda(&[definitions.streams[stream].source]);
-            let followed =
-                plan.agendas[agenda].feeds.iter().any(|feed| plan.lanes[plan.feeds[*feed].lane].stream == stream);
-            if !followed {
+            let read = |feed: &usize| plan.lanes[plan.feeds[*feed].lane].stream == stream;
+            if !plan.agendas[agenda].feeds.iter().any(read) {
                 let window = Window::Batching { size: Span::from_secs(10), zone: "UTC".into() };
                 plan.feed(agenda, stream, Some(&window), &[Downsampling::Count], Shape::Point, true);
             }
@@ -265,6 +279,25 @@ impl Plan {
                 fingerprint(&format!("{} {agenda:?} {:?}", self.lanes[feed.lane].fingerprint, feed.downsample));
         }
     }
+}
+
+fn templates(definitions: &Definitions) -> Vec<Vec<Template>> {
+    let mut templates: Vec<Vec<Template>> = definitions.streams.iter().map(|_| Vec::new()).collect();
+    for of in &definitions.components {
+        if let Some(stream) = of.for_each {
+            let (definition, kind) = (Element::component(of.name.clone()), of.kind.clone());
+            let (labels, propagation) = (of.labels.clone(), of.propagation.clone());
+            templates[stream].push(Template { definition, kind, labels, propagation });
+        }
+    }
+    for of in &definitions.relations {
+        if let Some(stream) = of.for_each {
+            let (definition, kind) = (Element::relation(of.from.clone(), of.to.clone()), of.kind.clone());
+            let (labels, propagation) = (of.labels.clone(), of.propagation.clone());
+            templates[stream].push(Template { definition, kind, labels, propagation });
+        }
+    }
+    templates
 }
 
 /// Whether a check may run when this input's windows close: not for a list or a table, which is many instances'.

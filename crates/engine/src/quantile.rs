@@ -56,7 +56,7 @@ impl Values {
             Values::Exact(values) => {
                 values.push(value);
                 if values.len() > EXACT_LIMIT {
-                    self.to_buckets();
+                    self.bucketed();
                 }
             }
             Values::Buckets(buckets) => *buckets.entry(bucket(value)).or_default() += 1,
@@ -69,13 +69,13 @@ impl Values {
             Values::Exact(values) => values.iter().for_each(|value| self.add(*value)),
             Values::Buckets(theirs) => {
                 for (bucket, count) in theirs {
-                    *self.to_buckets().entry(*bucket).or_default() += count;
+                    *self.bucketed().entry(*bucket).or_default() += count;
                 }
             }
         }
     }
 
-    fn to_buckets(&mut self) -> &mut BTreeMap<i32, u64> {
+    fn bucketed(&mut self) -> &mut BTreeMap<i32, u64> {
         if let Values::Exact(values) = self {
             let mut buckets = BTreeMap::new();
             for value in std::mem::take(values) {

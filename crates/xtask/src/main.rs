@@ -83,11 +83,7 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
 }
 
 fn test(arguments: &[String]) -> Result<(), Failure> {
-    needs::meet(needs::BUILD)?;
-    // Who names a broker needs none to be fetched and started.
-    if env::var_os("VITALSIGN_TEST_BROKERS").is_none() {
-        needs::meet(needs::BROKER)?;
-    }
+    needs::meet(of_tests())?;
     build::announce();
     build::cargo(["test", "--workspace"].into_iter().chain(arguments.iter().map(String::as_str)), &[])?;
     if arguments.is_empty() { build::scenarios() } else { Ok(()) }
@@ -109,10 +105,7 @@ fn soak(arguments: &[String]) -> Result<(), Failure> {
         [option, kills] if option == "--kills" && kills.parse::<u32>().is_ok_and(|kills| kills > 0) => kills,
         _ => return Err(Failure::usage(format!("soak takes `--kills N`, not `{}`", arguments.join(" ")))),
     };
-    needs::meet(needs::BUILD)?;
-    if env::var_os("VITALSIGN_TEST_BROKERS").is_none() {
-        needs::meet(needs::BROKER)?;
-    }
+    needs::meet(of_tests())?;
     build::announce();
     let command = ["test", "--package", "cli", "--test", "crash", "--", "--ignored", "--nocapture"];
     build::cargo(command, &[("VITALSIGN_KILLS", kills)])
@@ -123,6 +116,12 @@ fn reference(arguments: &[String]) -> Result<(), Failure> {
     needs::meet(needs::BUILD)?;
     build::announce();
     build::cargo(["test", "--package", "cli", "--test", "reference"], &[("UPDATE", "1")])
+}
+
+/// Who names a broker needs none to be fetched and started.
+fn of_tests() -> impl Iterator<Item = &'static needs::Need> {
+    let broker = if env::var_os("VITALSIGN_TEST_BROKERS").is_none() { needs::BROKER } else { &[] };
+    needs::BUILD.iter().chain(broker)
 }
 
 fn none(arguments: &[String]) -> Result<(), Failure> {

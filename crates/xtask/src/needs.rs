@@ -38,8 +38,8 @@ pub(crate) const BROKER: &[Need] = &[
 ];
 
 /// Installs what is missing where this user may; otherwise says what to type.
-pub(crate) fn meet(needs: &[Need]) -> Result<(), Failure> {
-    let missing: Vec<&Need> = needs.iter().filter(|need| !(need.is_there)()).collect();
+pub(crate) fn meet(needs: impl IntoIterator<Item = &'static Need>) -> Result<(), Failure> {
+    let missing: Vec<&Need> = needs.into_iter().filter(|need| !(need.is_there)()).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -54,7 +54,10 @@ mod tests {
         assert!(Crash::parse("mid-block", None).is_ok());
         assert!(Crash::parse("after-commit:3", None).is_ok());
         let refused = |text: &str| Crash::parse(text, None).expect_err("a refusal");
-        assert_eq!(refused("before"), "`before` is no crash point; there are after-commit, mid-publish, mid-block, catch-up");
+        assert_eq!(
+            refused("before"),
+            "`before` is no crash point; there are after-commit, mid-publish, mid-block, catch-up"
+        );
         assert_eq!(refused("catch-up:0"), "`0` is no count from 1");
     }
 }

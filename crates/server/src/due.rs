@@ -92,7 +92,8 @@ impl Due {
         if !passed(&mut self.told, now, TELL_EVERY) {
             return;
         }
-        for Refusal { topic, partition, offset, reason, detail, .. } in shards.iter_mut().flat_map(Shard::take_refusals) {
+        for Refusal { topic, partition, offset, reason, detail, .. } in shards.iter_mut().flat_map(Shard::take_refusals)
+        {
             tracing::warn!(%topic, partition, offset, reason = reason.name(), detail, "an example of what is not used");
         }
         for name in inputs.names() {

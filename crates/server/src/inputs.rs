@@ -137,7 +137,8 @@ impl Inputs {
             }
             let mut all = !source.partitions.is_empty();
             for ((topic, number), partition) in &mut source.partitions {
-                let silent = !partition.paused && partition.found.is_none() && now - partition.heard >= definition.idle_after;
+                let silent =
+                    !partition.paused && partition.found.is_none() && now - partition.heard >= definition.idle_after;
                 let Some(at_offset) = partition.at_end.filter(|_| silent) else {
                     all = false;
                     continue;
@@ -186,9 +187,8 @@ impl Inputs {
     pub(crate) fn hold(&mut self, ahead: &[PartitionKey], now: Time) {
         for source in &mut self.sources {
             for ((topic, number), partition) in &mut source.partitions {
-                let is_it = |key: &PartitionKey| {
-                    key.source == source.name && key.topic == *topic && key.partition == *number
-                };
+                let is_it =
+                    |key: &PartitionKey| key.source == source.name && key.topic == *topic && key.partition == *number;
                 let wait = ahead.iter().any(is_it);
                 if wait && !partition.paused {
                     tracing::debug!(source = %source.name, %topic, partition = number, "ahead of its readers; it waits");

@@ -4,8 +4,8 @@
 //! of their own, behind bounded queues; they see only what is committed.
 
 use crate::crash::Crash;
-use crate::grpc::{self, History, Served};
 use crate::due::Due;
+use crate::grpc::{self, History, Served};
 use crate::inputs::{Inputs, Polled};
 use crate::publish::{self, OUTBOX_MOST, Publishing};
 use crate::view::{Feed, Observations, RECENT_CHANGES, View};
@@ -115,7 +115,12 @@ pub fn run(settings: &Settings, options: Options, shutdown: &AtomicBool) -> Resu
     let (mut engine, mut shards, kept) = Engine::new(definitions, formats, library, settings.workers, restored);
     let served = Arc::new(served(settings, &engine, &shown, &store)?);
     let Kept { instances, checks, dropped } = kept;
-    tracing::info!(instances, checks, dropped, "what a former run has left is kept, or dropped where nothing asks for it");
+    tracing::info!(
+        instances,
+        checks,
+        dropped,
+        "what a former run has left is kept, or dropped where nothing asks for it"
+    );
 
     let service = Service::start(listener, served.clone())?;
     let publishing = Publishing::start(store.clone(), destination(settings)?, crash.clone())?;
@@ -233,9 +238,8 @@ impl Commits<'_> {
         if changes.is_empty() {
             return Ok(false);
         }
-        let rewritten = |change: &Change| {
-            matches!(change, Change::Block { record: Some(block), .. } if !block.series.is_empty())
-        };
+        let rewritten =
+            |change: &Change| matches!(change, Change::Block { record: Some(block), .. } if !block.series.is_empty());
         if changes.iter().any(rewritten) {
             self.crash.here("mid-block");
         }

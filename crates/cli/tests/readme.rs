@@ -55,11 +55,8 @@ fn scripts() -> Vec<functions::Script> {
     });
     let names: Vec<String> = names.collect();
     assert!(!names.is_empty() && names.len() == scripts.len(), "each function is introduced by its file's name");
-    let script = |(name, block): (String, Block)| functions::Script {
-        path: format!("{name}.rhai"),
-        name,
-        text: block.text,
-    };
+    let script =
+        |(name, block): (String, Block)| functions::Script { path: format!("{name}.rhai"), name, text: block.text };
     names.into_iter().zip(scripts).map(script).collect()
 }
 

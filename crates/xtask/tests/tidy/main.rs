@@ -177,7 +177,7 @@ fn no_file_is_too_long_for_the_head() {
 #[test]
 fn native_libraries_are_built_once() {
     let features = |selection: &[&str], library: &str| {
-        let arguments = ["tree", "--offline", "--prefix", "none", "--format", "{p} {f}", "--edges"];
+        let arguments = ["tree", "--prefix", "none", "--format", "{p} {f}", "--edges"];
         let told = cargo(&[&arguments[..], selection].concat());
         let of_library = told.lines().filter(|line| line.starts_with(&format!("{library} ")));
         of_library.map(|line| line.trim_end_matches(" (*)").to_owned()).collect::<std::collections::BTreeSet<_>>()
@@ -219,7 +219,7 @@ fn arrows() -> Vec<Arrow> {
 }
 
 fn packages() -> Vec<Json> {
-    match Json::read(&cargo(&["metadata", "--no-deps", "--offline", "--format-version", "1"])) {
+    match Json::read(&cargo(&["metadata", "--no-deps", "--format-version", "1"])) {
         Json::Object(mut members) => match members.remove("packages") {
             Some(Json::List(packages)) => packages,
             other => panic!("packages are {other:?}"),

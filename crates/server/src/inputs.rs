@@ -212,16 +212,21 @@ impl Inputs {
         }
     }
 
-    /// The ends of partitions, where they are known, and the errors of sources.
-    pub(crate) fn state(&self) -> (Vec<(PartitionKey, i64)>, Vec<(Arc<str>, ActiveError)>) {
+    /// The ends of partitions, where they are known.
+    pub(crate) fn ends(&self) -> Vec<(PartitionKey, i64)> {
         let ends = self.sources.iter().flat_map(|source| {
             let known = |((topic, number), partition): (&(Arc<str>, i32), &Partition)| {
                 Some((key(&source.name, topic, *number), partition.at_end.max(partition.high)?))
             };
             source.partitions.iter().filter_map(known)
         });
+        ends.collect()
+    }
+
+    /// What keeps sources from being read.
+    pub(crate) fn errors(&self) -> Vec<(Arc<str>, ActiveError)> {
         let errors = self.sources.iter().filter_map(|source| Some((source.name.clone(), source.error.clone()?)));
-        (ends.collect(), errors.collect())
+        errors.collect()
     }
 
     /// The names of all sources.

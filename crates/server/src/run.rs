@@ -299,7 +299,7 @@ fn ends_of_replay(
 
 /// Shows what is known beside what is committed.
 fn observe(view: &View, engine: &Engine, inputs: &Inputs, stopped: Option<&ActiveError>) {
-    let (ends, mut source_errors) = inputs.state();
+    let (ends, mut source_errors) = (inputs.ends(), inputs.errors());
     if let Some(stopped) = stopped {
         source_errors = inputs.names().map(|name| (name.clone(), stopped.clone())).collect();
     }

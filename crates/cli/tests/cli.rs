@@ -60,8 +60,8 @@ checks:
         0,
         &["high: threshold on a", "critical: 50", "down", "the configuration is good", "1 warning"],
     );
-    let bad =
-        written(folder.path(), "bad.yaml", &good.replace("threshold", "treshold").replace("stream: up", "stream: upp"));
+    let wrong = good.replace("threshold", "treshold").replace("select: { metric: down }", "select: down");
+    let bad = written(folder.path(), "bad.yaml", &wrong);
     check(&["validate", &bad], 2, &["treshold", "did you mean `threshold`?", "there are 2 errors"]);
     check(&["run", &bad], 2, &["did you mean `threshold`?"]);
     check(&["run", "nowhere.yaml"], 2, &["nowhere.yaml: there is no such file or folder"]);

@@ -107,7 +107,7 @@ fn soak(arguments: &[String]) -> Result<(), Failure> {
     };
     needs::meet(of_tests())?;
     build::announce();
-    let command = ["test", "--package", "cli", "--test", "crash", "--", "--ignored", "--nocapture"];
+    let command = ["test", "--package", "cli", "--test", "crash", "--", "--include-ignored", "--nocapture"];
     build::cargo(command, &[("VITALSIGN_KILLS", kills)])
 }
 

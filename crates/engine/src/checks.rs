@@ -1,14 +1,15 @@
 //! Check functions at work: which instances they are bound to, what they are given, and what their
 //! results make of a state.
 
+use crate::arguments::{Lack, arguments};
 use crate::health::{Spoken, Topology};
-use crate::plan::{ArgumentPlan, CheckPlan, InputPlan, Plan};
+use crate::plan::Plan;
 use crate::state::{ActiveError, Change, CheckKey, CheckRecord, KeptPoint};
 use crate::windows::Windows;
-use functions::{CheckCall, Failure, Library, Seen, Verdict};
+use functions::{CheckCall, Failure, Library, Verdict};
 use hashbrown::HashMap;
-use model::definition::{Quorum, Shape, Target};
-use model::{Element, Event, Labels, Point, Span, State, Time, Value};
+use model::definition::{Quorum, Target};
+use model::{Element, Event, Labels, Span, State, Time};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
@@ -53,7 +54,7 @@ pub(crate) struct CheckInstance {
     pub(crate) instance: u32,
     instance_labels: Labels,
     /// Labels of the element, and of the instance on top.
-    labels: Labels,
+    pub(crate) labels: Labels,
     pub(crate) record: CheckRecord,
     /// When it last ran.
     pub(crate) last_run: Option<Time>,
@@ -65,13 +66,6 @@ pub(crate) enum Trigger<'e> {
     Window(&'e KeptPoint),
     Events(&'e KeptPoint, &'e [Event]),
     Event(&'e Event),
-}
-
-/// Why an evaluation could not be made.
-enum Lack {
-    /// Data of this stream, by its place, are missing.
-    Data(usize),
-    Failure(Failure),
 }
 
 impl Checks {
@@ -611,115 +605,4 @@ pub(crate) fn decide(
         Some(_) if clear => (Some(State::Clear), vec![result]),
         Some(_) => (problem.or(state), results),
     }
-}
-
-/// What each parameter holds.
-fn arguments(
-    plan: &Plan,
-    check: &CheckPlan,
-    of: &CheckInstance,
-    time: Time,
-    trigger: &Trigger<'_>,
-    windows: &Windows,
-) -> Result<Vec<(Arc<str>, Seen)>, Lack> {
-    let names = plan.definitions.checks[of.check].arguments.iter().map(|(name, _)| name);
-    names
-        .zip(check.arguments.iter().enumerate())
-        .map(|(name, (place, argument))| {
-            let seen = match argument {
-                ArgumentPlan::Value(value) => Seen::Value(value.clone()),
-                ArgumentPlan::Label(label, kind) => {
-                    let text = of
-                        .labels
-                        .get(label)
-                        .ok_or_else(|| failure(format!("argument `{name}`: there is no label `{label}`")))?;
-                    let value = kind.accept(&Value::Text(text.clone()));
-                    Seen::Value(
-                        value
-                            .map_err(|message| failure(format!("argument `{name}` from label `{label}`: {message}")))?,
-                    )
-                }
-                ArgumentPlan::Input(input) => {
-                    let trigger = (place == check.trigger).then_some(trigger);
-                    seen(plan, input, of, time, trigger, windows)?
-                }
-            };
-            Ok((name.clone(), seen))
-        })
-        .collect()
-}
-
-fn failure(message: String) -> Lack {
-    Lack::Failure(Failure { kind: functions::FailureKind::Type, message, line: 0, column: 0 })
-}
-
-/// What one input shows.
-fn seen(
-    plan: &Plan,
-    input: &InputPlan,
-    of: &CheckInstance,
-    time: Time,
-    trigger: Option<&Trigger<'_>>,
-    windows: &Windows,
-) -> Result<Seen, Lack> {
-    let lane = &plan.lanes[plan.feeds[input.feed].lane];
-    let stream = &plan.definitions.streams[lane.stream];
-    match trigger {
-        Some(Trigger::Window(point)) if input.shape == Shape::Point => {
-            return Ok(Seen::Point(shaped(input, point).expect("the trigger has a point")));
-        }
-        Some(Trigger::Events(_, events)) => return Ok(Seen::Events(events.to_vec())),
-        Some(Trigger::Event(event)) => return Ok(Seen::Events(vec![(*event).clone()])),
-        _ => {}
-    }
-    let cut = lane.cut.as_ref().expect("only a trigger may be without a window");
-    let fresh = |end: Time| time < cut.next_end(end) + input.deadline;
-    if matches!(input.shape, Shape::List | Shape::Table) {
-        let mut rows: Vec<(Labels, Arc<str>, Point)> = windows
-            .living(input.feed)
-            .filter_map(|place| {
-                let labels = windows.labels(input.feed, place);
-                let record = windows.feeds[input.feed].instances[place as usize].record.as_ref()?;
-                let point = record
-                    .points
-                    .iter()
-                    .rev()
-                    .find_map(|point| shaped(input, point))
-                    .filter(|point| fresh(point.end))?;
-                let lacking =
-                    labels.iter().filter(|(name, _)| of.labels.get(name).is_none()).map(|(_, value)| &**value);
-                let key = lacking.collect::<Vec<_>>().join(",");
-                labels.agrees_with(&of.labels).then(|| (labels.clone(), key.into(), point))
-            })
-            .collect();
-        rows.sort_by(|a, b| a.0.cmp(&b.0));
-        return Ok(Seen::Rows(rows));
-    }
-    let key = Labels::new(
-        stream.each.iter().filter_map(|name| of.labels.get(name).map(|value| (name.clone(), value.clone()))),
-    );
-    let place = if trigger.is_some() { Some(of.instance) } else { windows.find(input.feed, &key) };
-    let instance = place.map(|place| &windows.feeds[input.feed].instances[place as usize]);
-    let record = instance.and_then(|instance| instance.record.as_ref()).ok_or(Lack::Data(lane.stream))?;
-    if input.shape == Shape::Events {
-        return Ok(Seen::Events(record.events.clone()));
-    }
-    let points: Vec<Point> = record.points.iter().filter_map(|point| shaped(input, point)).collect();
-    if points.last().is_none_or(|point| !fresh(point.end)) {
-        return Err(Lack::Data(lane.stream));
-    }
-    Ok(match input.shape {
-        Shape::Series(most) => Seen::Points(points[points.len().saturating_sub(most)..].to_vec()),
-        _ => Seen::Point(points.last().cloned().ok_or(Lack::Data(lane.stream))?),
-    })
-}
-
-/// A kept point with an input's own numbers; none where it lacks one.
-pub(crate) fn shaped(input: &InputPlan, point: &KeptPoint) -> Option<Point> {
-    // A window without samples has a count, but no point unless nothing else is asked for.
-    let values: Vec<f64> = input.picks.iter().map(|pick| point.values[*pick]).collect();
-    let whole = !values.is_empty() && values.iter().all(|value| value.is_finite());
-    let downsample = input.downsample.clone();
-    let KeptPoint { start, end, count, incomplete, .. } = *point;
-    whole.then_some(Point { start, end, count, values, downsample, incomplete })
 }

@@ -6,6 +6,7 @@
 //! it, `advance` takes instants in ascending event time: windows close into points, checks run on them,
 //! and what they say becomes health, once for each instant.
 
+mod arguments;
 mod blocks;
 mod calendar;
 mod checks;
@@ -494,7 +495,7 @@ impl Engine {
                 let ArgumentPlan::Input(input) = &check.arguments[check.trigger] else { continue };
                 let trigger = match input.shape {
                     Shape::Events => Trigger::Events(&point, events.get(&instance).map_or(&[], Vec::as_slice)),
-                    _ if checks::shaped(input, &point).is_some() => Trigger::Window(&point),
+                    _ if arguments::shaped(input, &point).is_some() => Trigger::Window(&point),
                     _ => continue,
                 };
                 self.checks.evaluate(place, time, &trigger, &self.windows, &mut self.topology);

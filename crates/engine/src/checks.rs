@@ -441,7 +441,9 @@ impl Checks {
         let Some(state) = state.filter(|state| of.record.state != Some(*state)) else { return };
         of.record.state = Some(state);
         of.record.since = Some(time);
-        (of.record.message, of.record.evidence) = (message.clone(), evidence.clone());
+        // What explains that all is well is told once and not kept: there may be a million of it.
+        let kept = if state.propagates() { evidence.clone() } else { "".into() };
+        (of.record.message, of.record.evidence) = (message.clone(), kept);
         let check = &self.plan.definitions.checks[of.check].name;
         if let Some(element) = topology.place(&of.element) {
             topology.speak(element, check, &of.instance_labels, Spoken { state, message, evidence });

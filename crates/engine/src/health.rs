@@ -188,6 +188,9 @@ impl Topology {
                 self.tell(place, Health::Own, time, worst, cause, message, evidence);
             }
         }
+        for (element, touches) in &touched {
+            self.forget_evidence(element, touches);
+        }
         let mut affected: BTreeSet<Element> =
             touched.into_keys().filter(|element| self.places.contains_key(element)).collect();
         let mut waiting: Vec<Element> = affected.iter().cloned().collect();
@@ -214,6 +217,18 @@ impl Topology {
                 };
                 let cause = Cause::Element(by.unwrap_or_else(|| element.clone()));
                 self.tell(place, Health::Propagated, time, *state, cause, message, "".into());
+            }
+        }
+    }
+
+    /// Drops what explains that a check is well again, once it has been told.
+    fn forget_evidence(&mut self, element: &Element, touches: &[Touch]) {
+        let Some(place) = self.place(element) else { return };
+        for touch in touches {
+            let Touch::Changed(check, labels) = touch else { continue };
+            let spoken = self.state_mut(place).checks.get_mut(&(check.clone(), labels.clone()));
+            if let Some(spoken) = spoken.filter(|spoken| !spoken.state.propagates()) {
+                spoken.evidence = "".into();
             }
         }
     }

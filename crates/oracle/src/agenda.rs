@@ -52,7 +52,13 @@ impl World<'_> {
     }
 
     fn process(&mut self, agenda: usize, (now, phase): (Time, u8)) {
-        self.checks.values_mut().for_each(|check| check.changed = false);
+        for check in self.checks.values_mut() {
+            check.changed = false;
+            // What explains that all is well is told once and not kept.
+            if check.state.is_some_and(|state| !state.propagates()) {
+                check.evidence = "".into();
+            }
+        }
         self.retired.clear();
         if phase == 0 {
             self.close(agenda, now);

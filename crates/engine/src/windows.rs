@@ -72,6 +72,8 @@ pub(crate) struct Feed {
     pub(crate) live: usize,
     /// The next window end of live instances, where it has been worked out.
     next_end: Option<Time>,
+    /// Where there are no windows: before this time no instance retires, as far as was looked.
+    settled_until: Option<Time>,
     changed: Vec<u32>,
 }
 
@@ -466,6 +468,8 @@ impl Windows {
                 });
                 state.live += 1;
                 state.unborn.remove(&place);
+                // It may be the first to go.
+                state.settled_until = None;
                 return true;
             }
         }
@@ -486,16 +490,24 @@ impl Windows {
     }
 
     /// When the first instance of a feed without windows retires, if that is not after `clock`.
-    pub(crate) fn next_expiry(&self, feed: usize, frontiers: &Frontiers, clock: Time) -> Option<Time> {
+    pub(crate) fn next_expiry(&mut self, feed: usize, frontiers: &Frontiers, clock: Time) -> Option<Time> {
+        if self.feeds[feed].settled_until.is_some_and(|until| clock < until) {
+            return None;
+        }
         let lane = &self.plan.lanes[self.plan.feeds[feed].lane];
         let time_to_live = self.plan.definitions.streams[lane.stream].time_to_live;
         let instances = self.feeds[feed].instances.iter().filter(|instance| !instance.bound);
-        let last = instances.filter_map(|instance| instance.record.as_ref()?.last_sample).min()?;
+        let last = instances.filter_map(|instance| instance.record.as_ref()?.last_sample).min();
+        let Some(last) = last else {
+            self.feeds[feed].settled_until = Some(Time::MAX);
+            return None;
+        };
         // Silence pushes the end off; it can only be what has been crossed by then.
         let mut end = last + time_to_live;
         loop {
             let pushed = last + time_to_live + frontiers.silence(lane.source, last, end);
             if pushed == end || end > clock {
+                self.feeds[feed].settled_until = Some(end);
                 return (end <= clock).then_some(end);
             }
             end = pushed;

@@ -66,7 +66,9 @@ fn run(world: &World, random: &mut Random, how: Disturbance) -> Ran {
             }
             let until = there.min(*at + some);
             if *at < until {
-                batches.push(of.batch(*at..until, if how.marks { now } else { world.end }));
+                // What was read before may be handed over once more.
+                let again = if random.below(5) == 0 { random.below(4) as usize } else { 0 };
+                batches.push(of.batch(at.saturating_sub(again)..until, if how.marks { now } else { world.end }));
                 *at = until;
             }
         }

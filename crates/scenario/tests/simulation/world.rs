@@ -41,6 +41,8 @@ pub(crate) struct Partition {
     topic: Arc<str>,
     pub(crate) number: i32,
     pub(crate) appears: Time,
+    /// Whether the broker stamps the records with the time at which it appends them.
+    stamped: bool,
     pub(crate) records: Vec<Written>,
 }
 
@@ -59,7 +61,7 @@ impl Partition {
         let mut batch = Batch::new(self.source, self.topic.clone(), self.number, polled_at);
         for place in records {
             let of = &self.records[place];
-            batch.push(place as i64, Some(of.written.millis()), false, None, Some(of.value.as_bytes()), []);
+            batch.push(place as i64, Some(of.written.millis()), self.stamped, None, Some(of.value.as_bytes()), []);
         }
         batch
     }
@@ -78,24 +80,31 @@ sources:
     kind: /kind
     kinds: { counter: cumulative, delta: delta }
     lateness: 4s
-    max_ahead: 10m
+    max_ahead: 1m
     max_skew: 1h
 streams:
-  load:     { source: metrics, select: { metric: load }, each: [host], time_to_live: 2m }
+  load:     { source: metrics, select: { metric: load }, each: [host], time_to_live: 45s }
   all load: { source: metrics, select: { metric: load } }
-  requests: { source: metrics, select: { metric: requests }, each: [host], time_to_live: 2m }
-  sizes:    { source: metrics, select: { metric: size, host: "!c" }, each: [host, disk], time_to_live: 90s }
+  requests: { source: metrics, select: { metric: requests }, each: [host], time_to_live: 30s }
+  sizes:    { source: metrics, select: { metric: size, host: "!c" }, each: [host, disk], time_to_live: 30s }
   all sizes: { source: metrics, select: { metric: size }, each: [host], time_to_live: 2m }
 components:
   service:     { type: service }
   store:       { type: service, propagation: none }
   a:           { type: box, labels: { host: a } }
   host {host}: { type: host, for_each: load }
+  primary:     { propagation: contrary }
+  standby:     {}
+  neighbour:   {}
 relations:
   - service -> store
   - store -> service
   - service -> host {host}
   - store -> a
+  - primary -> standby
+  - standby -> primary
+  - a -> neighbour
+  - neighbour -> a
 checks:
   mean load:
     on: host {host}
@@ -105,12 +114,12 @@ checks:
     recover_for: 2 of 2
     on_missing: unknown after 15s
   peak:
-    on: [service, a]
+    on: [service, a, primary]
     function: threshold
     arguments: { metric: { stream: load, window: sliding 10s every 10s, downsample: [p90, maximum] }, deviating: 60, critical: 90 }
     on_missing: critical after 12s
   total:
-    on: service
+    on: [service, standby]
     function: threshold
     arguments: { metric: { stream: all load, window: batching 15s in Asia/Kathmandu, downsample: sum }, deviating: 300, critical: 500 }
   rate:
@@ -131,10 +140,12 @@ checks:
     arguments:
       metric: { stream: load, window: sliding 20s every 5s, downsample: average }
       others: { stream: load, window: sliding 10s every 10s, downsample: last }
+    for: 2 of 3
   disk:
     on: { type: host }
     function: threshold
     arguments: { metric: { stream: sizes, window: batching 20s, downsample: [minimum, p50] }, direction: below, deviating: -60, critical: -85 }
+    for: 2 of 3
   silent:
     on: [service, { type: host }]
     function: absence
@@ -151,11 +162,11 @@ sources:
     type: /type
     labels: { host: /host }
     lateness: 2s
-    max_ahead: 10m
+    max_ahead: 1m
     max_skew: 1h
 streams:
   errors: { source: happenings, select: { type: log, field: { /level: error } }, each: [host], time_to_live: 3m }
-  states: { source: happenings, select: { type: state }, each: [host], time_to_live: 100s }
+  states: { source: happenings, select: { type: state }, each: [host], time_to_live: 40s }
   amount: { source: happenings, select: { type: log }, as: { field: /amount } }
 checks:
   error burst:
@@ -171,6 +182,7 @@ checks:
     function: reported
     arguments: { events: { stream: states } }
     on_missing: unknown after 25s
+    on_error: unknown
   amounts:
     on: store
     function: threshold
@@ -183,7 +195,15 @@ checks:
       load: { stream: load, window: sliding 20s every 5s, downsample: average }
 "#;
 
-const SCRIPTS: [(&str, &str); 5] = [
+const SCRIPTS: [(&str, &str); 6] = [
+    (
+        // In a cycle this settles only while what it depends on is in trouble of its own.
+        "contrary",
+        "fn propagate(p) {
+             for of in p.dependencies { if of.state >= DEVIATING { return p.own; } }
+             worst(p.own, DEVIATING)
+         }",
+    ),
     (
         "burst_under_load",
         "parameters(#{ events: events(\"e\"), load: metric(\"l\") });
@@ -262,9 +282,16 @@ impl World {
                     // Silent for longer than a partition may be without falling idle.
                     let from = start + Span::from_secs(30 + random.below(60) as i64);
                     let to = from + Span::from_secs(10 + random.below(80) as i64);
-                    records.retain(|record| record.written < from || record.written >= to);
+                    if random.below(2) == 0 {
+                        records.retain(|record| record.written < from || record.written >= to);
+                    } else {
+                        // All of it comes when the silence ends.
+                        let held = records.iter_mut().filter(|record| (from..to).contains(&record.written));
+                        held.for_each(|record| record.written = to);
+                    }
                 }
-                partitions.push(Partition { source, name: definition.name.clone(), topic, number, appears, records });
+                let (name, stamped) = (definition.name.clone(), number == 1);
+                partitions.push(Partition { source, name, topic, number, appears, stamped, records });
             }
         }
         World { settings, partitions, start, end: start + length }
@@ -280,12 +307,21 @@ fn written(random: &mut Random, from: Time, to: Time, metrics: bool) -> Vec<Writ
         now = now + Span::from_millis(random.below(2500) as i64);
         let jitter = match random.below(30) {
             0 => -(random.below(30_000) as i64),
-            1 => random.below(900_000) as i64,
+            // Hardly any may count: one alone makes all that follows in its partition late.
+            1 => match random.below(16) {
+                0 => 60_000 + random.below(2) as i64,
+                1..4 => 480_000 + random.below(420_000) as i64,
+                _ => random.below(3_000) as i64,
+            },
             2..8 => -(random.below(4_000) as i64),
             _ => -(random.below(300) as i64),
         };
-        // Some samples share an instant with the end of a window.
-        let time = if random.below(12) == 0 { now.floor(Span::from_secs(5)) } else { now + Span::from_millis(jitter) };
+        // Some samples share an instant: the end of a window, or the last before it.
+        let time = match random.below(12) {
+            0 => now.floor(Span::from_secs(5)),
+            1 => now.floor(Span::from_secs(5)) - Span::from_millis(1),
+            _ => now + Span::from_millis(jitter),
+        };
         let minute = (now - from).nanos() / 60_000_000_000;
         // Hosts come and go.
         let host = ["a", "b", "c", "d"][random.below(if minute % 3 == 2 { 2 } else { 4 }) as usize];

@@ -14,7 +14,7 @@ use model::{Element, Reason, State, Transition};
 use shop::{Random, Writer};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 const POINTS: [&str; 4] = ["after-commit", "mid-publish", "mid-block", "catch-up"];
@@ -29,6 +29,23 @@ struct Run {
     transitions: String,
     workers: usize,
     hit: BTreeSet<String>,
+}
+
+/// A process that is killed by SIGKILL when it is dropped, also by a test that fails.
+struct Process(Child);
+
+impl Process {
+    fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().expect("a status")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Run {
@@ -76,7 +93,7 @@ impl Run {
     }
 
     /// Starts a process, which may kill itself at a point.
-    fn start(&self, crash_at: Option<&str>, listen: &str) -> Child {
+    fn start(&self, crash_at: Option<&str>, listen: &str) -> Process {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_vitalsign"));
         command.arg("run").arg(self.configuration()).args(["--listen", listen]);
@@ -84,7 +101,7 @@ impl Run {
         if let Some(point) = crash_at {
             command.env("VITALSIGN_CRASH_AT", point);
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("the binary starts")
+        Process(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("the binary starts"))
     }
 
     fn log(&self) -> String {
@@ -96,24 +113,21 @@ impl Run {
         let mut child = self.start(crash_at, "127.0.0.1:0");
         let end = Instant::now() + patience;
         let died = loop {
-            if let Some(status) = child.try_wait().expect("a status") {
-                break Some(status);
+            if child.ended().is_some() {
+                break true;
             }
             if Instant::now() >= end {
-                break None;
+                break false;
             }
             std::thread::park_timeout(Duration::from_millis(5));
         };
         match died {
-            Some(_) => {
+            true => {
                 let points = std::fs::read_to_string(self.path("points")).unwrap_or_default();
                 assert!(crash_at.is_some() && !points.is_empty(), "it ended by itself: {}", tail(&self.log()));
                 self.hit.extend(points.lines().map(str::to_owned));
             }
-            None => {
-                child.kill().expect("it is killed");
-                child.wait().expect("it ends");
-            }
+            false => drop(child),
         }
     }
 
@@ -124,13 +138,13 @@ impl Run {
         let mut child = self.start(None, &free.to_string());
         let until = Instant::now() + Duration::from_secs(90);
         while !all_read(&format!("http://{free}")) {
-            assert!(child.try_wait().expect("a status").is_none(), "it ended by itself: {}", tail(&self.log()));
+            assert!(child.ended().is_none(), "it ended by itself: {}", tail(&self.log()));
             assert!(Instant::now() < until, "not all is read: {}", tail(&self.log()));
             std::thread::park_timeout(Duration::from_millis(100));
         }
-        let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
+        let kill = Command::new("kill").args(["-TERM", &child.0.id().to_string()]).status().expect("kill");
         assert!(kill.success());
-        let status = child.wait().expect("it ends");
+        let status = child.0.wait().expect("it ends");
         assert!(status.success(), "{status}: {}", tail(&self.log()));
     }
 

@@ -417,3 +417,44 @@ fn an_error_that_stands_keeps_its_begin_over_a_restart() {
     memory.commit(bench.engine.collect(&bench.shards, 9));
     assert_eq!(since(&memory), first);
 }
+
+#[test]
+fn a_topic_made_anew_is_read_again_after_a_crash() {
+    let mut bench = Bench::new("");
+    let mut memory = memory::Memory::default();
+    bench.read(0, 0, 60, &[("a", 5_000), ("a", 23_000)]);
+    bench.advance(&[]);
+    memory.commit(bench.engine.collect(&bench.shards, 9));
+    let partition = bench.key("samples", 0);
+    bench.advance(&[Said::Recreated { partition, start: 0 }]);
+    bench.read(0, 0, 60, &[("a", 24_000)]);
+    bench.advance(&[]);
+    memory.commit(bench.engine.collect(&bench.shards, 0));
+    bench.restart(&memory);
+    let (_, position) = bench.engine.positions(&bench.shards).into_iter().next().expect("a partition");
+    if position.next_offset == 0 {
+        bench.read(0, 0, 60, &[("a", 24_000)]);
+    }
+    bench.read(0, 1, 60, &[("a", 35_000)]);
+    bench.advance(&[]);
+    assert_eq!(bench.told()[0], "30s host a 2 make 2.0, incomplete: false", "from {}", position.next_offset);
+}
+
+#[test]
+fn a_gap_reaches_up_to_the_next_record() {
+    let mut bench = Bench::new("");
+    bench.read(0, 0, 60, &[("a", 5_000)]);
+    bench.advance(&[]);
+    let partition = bench.key("samples", 0);
+    bench.advance(&[Said::Gap { partition, from: 1, to: 9 }]);
+    // Silence closes a window before anything is read behind the gap.
+    bench.advance(&[bench.tick("samples", 10)]);
+    assert_eq!(bench.told()[0], "10s host a 1 make 1.0, incomplete: true");
+    bench.read(0, 9, 60, &[("a", 23_000)]);
+    bench.advance(&[]);
+    bench.read(0, 10, 60, &[("a", 35_000), ("a", 45_000)]);
+    bench.advance(&[]);
+    let told = bench.told();
+    let of_host: Vec<_> = told.iter().filter(|told| told.contains("host")).collect();
+    assert_eq!(of_host, ["30s host a 1 make 1.0, incomplete: true", "40s host a 1 make 1.0, incomplete: false"]);
+}

@@ -56,6 +56,11 @@ impl Blocks {
         }
     }
 
+    /// Has the next commit write all blocks: a topic was made anew, and what they say of its offsets is void.
+    pub(crate) fn write_all(&mut self) {
+        self.fresh.extend(self.known.keys());
+    }
+
     /// How many blocks there are.
     pub(crate) fn len(&self) -> usize {
         self.known.len()

@@ -1,6 +1,6 @@
 //! How far event time has come: partitions, sources, and what the shell says of them.
 
-use crate::shard::{Partition, Replay, Shard};
+use crate::shard::{Gap, Partition, Replay, Shard};
 use crate::state::{Change, Entry, PartitionKey, PartitionRecord, SourceRecord};
 use hashbrown::HashMap;
 use model::definition::Definitions;
@@ -24,15 +24,6 @@ pub enum Said {
         source: usize,
         /// Its frontier is at least this.
         frontier: Time,
-    },
-    /// Records of a partition were lost before they could be read.
-    Gap {
-        /// Which partition.
-        partition: PartitionKey,
-        /// The first offset that was lost.
-        from: i64,
-        /// The first that is there again.
-        to: i64,
     },
     /// The topic was found made anew: its offsets begin again.
     Recreated {
@@ -59,8 +50,6 @@ pub(crate) struct SourceState {
     pub(crate) record: SourceRecord,
     changed: bool,
     partitions: Vec<Owned>,
-    /// Gaps whose end in event time is not known yet: the partition, and where the gap begins.
-    open_gaps: Vec<(usize, Time)>,
 }
 
 /// Which worker owns a partition, and what of it was kept last.
@@ -107,7 +96,7 @@ impl Frontiers {
         let Some(source) = self.definitions.sources.iter().position(|source| source.name == key.source) else { return };
         let shard = self.places.len() % shards.len();
         let kept = kept.then(|| replay.as_ref().map_or_else(|| record.clone(), |replay| replay.committed.clone()));
-        let place = shards[shard].own(Partition { key: key.clone(), source, record, replay });
+        let place = shards[shard].own(Partition::new(key.clone(), source, record, replay));
         self.sources[source].partitions.push(Owned { shard, place, kept });
         self.places.insert(key, (source, self.sources[source].partitions.len() - 1));
     }
@@ -189,7 +178,6 @@ impl Frontiers {
         for word in said {
             match word {
                 Said::Idle { partition, at_offset } => self.idle(shards, partition, *at_offset),
-                Said::Gap { partition, from, to } => self.gap(shards, partition, *from, *to),
                 Said::Recreated { partition, start } => self.recreated(shards, partition, *start),
                 Said::Tick { .. } => {}
             }
@@ -213,15 +201,6 @@ impl Frontiers {
                 source.record.frontier = Some(least);
                 source.changed = true;
             }
-            let SourceState { partitions, record, open_gaps, changed, .. } = source;
-            open_gaps.retain(|(at, from)| match of(shards, &partitions[*at]).record.max_time {
-                Some(time) if time > *from => {
-                    record.gaps.push((*from, time));
-                    *changed = true;
-                    false
-                }
-                _ => true,
-            });
         }
         for word in said {
             if let Said::Tick { source, frontier } = word {
@@ -229,6 +208,11 @@ impl Frontiers {
             }
         }
         for (place, source) in self.sources.iter_mut().enumerate() {
+            for owned in &source.partitions {
+                let ended = std::mem::take(&mut shards[owned.shard].partitions[owned.place].ended_gaps);
+                source.changed |= !ended.is_empty();
+                source.record.gaps.extend(ended);
+            }
             for shard in shards.iter_mut() {
                 let counted = std::mem::take(&mut shard.counters[place]);
                 source.changed |= counted != Default::default();
@@ -264,13 +248,18 @@ impl Frontiers {
         self.journal.push(Entry::Tick { source: self.definitions.sources[source].name.clone(), frontier });
     }
 
-    fn gap(&mut self, shards: &mut [Shard], key: &PartitionKey, from: i64, to: i64) {
+    /// Notes that records of a partition were lost. What was lost ends, in event time, with the first record behind
+    /// it that moves the partition's time.
+    pub(crate) fn lose(&mut self, shards: &mut [Shard], key: &PartitionKey, from: i64, to: i64) {
         let Some(&(source, at)) = self.places.get(key) else { return };
         let state = &mut self.sources[source];
-        let record = &of(shards, &state.partitions[at]).record;
-        let since = record.max_time.map_or(Time::MIN, |time| time - self.definitions.sources[source].lateness);
+        let owned = &state.partitions[at];
+        let partition = &mut shards[owned.shard].partitions[owned.place];
+        let max_time = partition.record.max_time;
+        let since = max_time.map_or(Time::MIN, |time| time - self.definitions.sources[source].lateness);
+        let since = partition.gap.map_or(since, |gap| gap.since);
+        partition.gap = Some(Gap { since, max_time });
         state.record.lost += (to - from).max(0) as u64;
-        state.open_gaps.push((at, since));
         state.changed = true;
     }
 
@@ -306,10 +295,10 @@ impl Frontiers {
     }
 
     /// Whether records of this stretch of time were lost.
-    pub(crate) fn lost(&self, source: usize, from: Time, to: Time) -> bool {
+    pub(crate) fn lost(&self, shards: &[Shard], source: usize, from: Time, to: Time) -> bool {
         let state = &self.sources[source];
-        state.open_gaps.iter().any(|(_, start)| *start < to)
-            || state.record.gaps.iter().any(|(start, end)| *start < to && from < *end)
+        let open = |owned: &Owned| of(shards, owned).gap.is_some_and(|gap| gap.since < to);
+        state.partitions.iter().any(open) || state.record.gaps.iter().any(|(start, end)| *start < to && from < *end)
     }
 
     /// The lowest first watermark of a source's partitions, or its frontier where none has one.

@@ -285,6 +285,12 @@ impl Engine {
         self.frontiers.found(shards, partition, start_offset, topic_id);
     }
 
+    /// Notes that a partition's records of these offsets, `to` not among them, were lost before they could be read.
+    /// Called before anything behind them is filled.
+    pub fn lose(&mut self, shards: &mut [Shard], partition: &PartitionKey, from: i64, to: i64) {
+        self.frontiers.lose(shards, partition, from, to);
+    }
+
     /// Where each known partition is to be read from: the next offset, and how its time stands there.
     pub fn positions(&self, shards: &[Shard]) -> Vec<(PartitionKey, PartitionRecord)> {
         self.frontiers.positions(shards).collect()
@@ -338,6 +344,9 @@ impl Engine {
     /// bounded work.
     pub fn advance(&mut self, shards: &mut [Shard], said: &[Said]) -> Step {
         self.frontiers.observe(shards, said);
+        if said.iter().any(|word| matches!(word, Said::Recreated { .. })) {
+            self.blocks.write_all();
+        }
         if self.replaying(shards) {
             return Step::default();
         }

@@ -61,6 +61,25 @@ pub(crate) struct Partition {
     pub(crate) source: usize,
     pub(crate) record: PartitionRecord,
     pub(crate) replay: Option<Replay>,
+    /// Records were lost, and none behind them has moved the partition's time yet.
+    pub(crate) gap: Option<Gap>,
+    /// Stretches of event time in which records were lost, since the engine last took them.
+    pub(crate) ended_gaps: Vec<(Time, Time)>,
+}
+
+/// Records that were lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gap {
+    /// They do not lie before this.
+    pub(crate) since: Time,
+    /// How far the partition's time had come.
+    pub(crate) max_time: Option<Time>,
+}
+
+impl Partition {
+    pub(crate) fn new(key: PartitionKey, source: usize, record: PartitionRecord, replay: Option<Replay>) -> Partition {
+        Partition { key, source, record, replay, gap: None, ended_gaps: Vec::new() }
+    }
 }
 
 /// What a partition is read again for: up to the committed position records only fill panes.
@@ -238,6 +257,12 @@ impl Shard {
         let partition = &mut self.partitions[place];
         partition.record.next_offset = offset + 1;
         partition.record.max_time = max_time;
+        if let Some(gap) = partition.gap
+            && let Some(time) = max_time.filter(|_| max_time > gap.max_time)
+        {
+            partition.gap = None;
+            partition.ended_gaps.push((gap.since, time));
+        }
         if partition.record.first_watermark.is_none() {
             partition.record.first_watermark =
                 max_time.map(|time| time - self.plan.definitions.sources[source].lateness);

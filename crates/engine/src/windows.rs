@@ -321,7 +321,7 @@ impl Windows {
             state.unborn.remove(&place);
             born.push(place);
         }
-        let incomplete = frontiers.lost(plan.lanes[lane].source, start, end);
+        let incomplete = frontiers.lost(shards, plan.lanes[lane].source, start, end);
         for place in 0..self.feeds[feed].instances.len() as u32 {
             if self.feeds[feed].instances[place as usize].record.is_none() {
                 continue;

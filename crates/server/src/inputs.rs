@@ -62,6 +62,8 @@ pub(crate) struct Polled {
     pub(crate) batches: Vec<Batch>,
     /// Gaps, and topics that were made anew.
     pub(crate) said: Vec<Said>,
+    /// Records that were lost: the partition, the first offset, and the first that is there again.
+    pub(crate) gaps: Vec<(PartitionKey, i64, i64)>,
 }
 
 impl Inputs {
@@ -336,7 +338,7 @@ impl Source {
     fn lost(&self, key: &PartitionKey, from: i64, to: i64, polled: &mut Polled) {
         let (source, topic, partition) = (&self.name, &key.topic, key.partition);
         tracing::warn!(%source, %topic, partition, from, to, "records were deleted before they could be read");
-        polled.said.push(Said::Gap { partition: key.clone(), from, to });
+        polled.gaps.push((key.clone(), from, to));
     }
 
     fn partition(&mut self, topic: &Arc<str>, number: i32, now: Time) -> &mut Partition {

@@ -154,6 +154,10 @@ pub fn run(settings: &Settings, options: Options, shutdown: &AtomicBool) -> Resu
             engine.found(&mut shards, partition, start, None);
             dirty = true;
         }
+        for (partition, from, to) in polled.gaps {
+            engine.lose(&mut shards, &partition, from, to);
+            dirty = true;
+        }
 
         // fill
         let replaying = engine.replaying(&shards);

@@ -52,8 +52,13 @@ fn a_commit_follows_what_changed_and_not_what_there_is() {
         keep_journal: false,
     };
     let store = Store::open(&options).expect("a store");
-    let (mut engine, mut shards, _) =
-        Engine::new(settings.definitions, settings.formats.into(), settings.library, 1, store.restore().expect("nothing"));
+    let (mut engine, mut shards, _) = Engine::new(
+        settings.definitions,
+        settings.formats.into(),
+        settings.library,
+        1,
+        store.restore().expect("nothing"),
+    );
 
     let mut offset = 0;
     let mut now: Time = "2026-03-01T00:00:01Z".parse().expect("a time");

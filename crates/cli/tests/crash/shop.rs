@@ -152,7 +152,8 @@ fn write(
     let mut appeared = false;
     let (mut moods, mut counter) = ([30i64; 4], 0);
     for round in 0u64.. {
-        if stop.load(Ordering::Relaxed) {
+        // Not before the later topic has appeared and has been written to.
+        if stop.load(Ordering::Relaxed) && round > 60 {
             return;
         }
         if round == 30 {

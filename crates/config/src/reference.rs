@@ -135,7 +135,7 @@ const SECTIONS: [Section; 10] = [
         "Bounds of what could grow. What is reached is counted and shown, and what came first stays served.",
         &[
             ("series", "`2000000`", "Series that panes are kept for."),
-            ("instances", "`200000`", "Instances of one stream."),
+            ("instances", "`1000000`", "Instances of one stream."),
             ("events_per_window", "`10000`", "Events that one open window holds for one instance."),
             ("instants_per_step", "`10000`", "Instants that one step evaluates."),
             ("event_size", "`64 KiB`", "The text of one event that scripts are given."),

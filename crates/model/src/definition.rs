@@ -342,7 +342,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             series: 2_000_000,
-            instances: 200_000,
+            instances: 1_000_000,
             events_per_window: 10_000,
             instants_per_step: 10_000,
             event_bytes: 64 * 1024,

@@ -19,7 +19,6 @@ checks:
     function: high
     arguments: { metric: { stream: load, window: batching 10s, downsample: average } }
     on_missing: unknown after 1h
-limits: { instances: 2000000 }
 ";
 
 const HIGH: &str = "

@@ -91,7 +91,8 @@ fn packages(missing: &[&Need]) -> Vec<&'static str> {
 /// The first package that apt can install; the last where it has no lists to ask.
 fn known(packages: &'static [&'static str]) -> &'static str {
     let (last, others) = packages.split_last().expect("a need names a package");
-    others.iter().find(|package| answers_all("apt-cache", &["show", package])).unwrap_or(last)
+    // A package that others only refer to has a name, and still cannot be installed.
+    others.iter().find(|package| answers_all("apt-get", &["install", "--simulate", package])).unwrap_or(last)
 }
 
 fn apt_get(prefix: &[&str], arguments: &[&str]) -> Result<(), Failure> {

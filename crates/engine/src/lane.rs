@@ -441,7 +441,7 @@ fn write_record(summary: Summary, needs: Needs, record: &mut PaneRecord) {
 }
 
 impl Summary {
-    /// Adds a summary of other samples.
+    /// Whether there is anything in it.
     pub(crate) fn has_samples(&self) -> bool {
         self.count > 0
     }

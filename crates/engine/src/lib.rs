@@ -422,16 +422,10 @@ impl Engine {
         for feed in self.plan.clone().agendas[agenda].feeds.iter().copied() {
             let windowed = self.plan.lanes[self.plan.feeds[feed].lane].cut.is_some();
             let time = self.windows.next(feed, shards, place, origin?);
-            let instant = time.map(|time| Instant { time, phase: u8::from(!windowed) });
-            next = next.into_iter().chain(instant).min();
-            if !windowed {
-                next = next
-                    .into_iter()
-                    .chain(
-                        self.windows.next_expiry(feed, &self.frontiers, clock).map(|time| Instant { time, phase: 0 }),
-                    )
-                    .min();
-            }
+            let expiry = if windowed { None } else { self.windows.next_expiry(feed, &self.frontiers, clock) };
+            let window_or_event = time.map(|time| Instant { time, phase: u8::from(!windowed) });
+            let expiry = expiry.map(|time| Instant { time, phase: 0 });
+            next = next.into_iter().chain(window_or_event).chain(expiry).min();
         }
         // A timer that a start has made too late for its time is due now.
         let late = |next: Instant, place: Instant| {
@@ -454,12 +448,9 @@ impl Engine {
         }
         let Some(origin) = self.agendas[agenda].record.origin else { return };
         let place = self.agendas[agenda].record.place;
-        let ends = |feed: &usize| cut_of(feed).is_some_and(|cut| cut.last_end(instant.time) == instant.time);
-        let closing: Vec<usize> = feeds.iter().copied().filter(ends).collect();
-        let closing: Vec<usize> = closing
-            .into_iter()
-            .filter(|feed| self.windows.next(*feed, shards, place, origin) == Some(instant.time))
-            .collect();
+        let windowed = feeds.iter().copied().filter(|feed| cut_of(feed).is_some());
+        let closing: Vec<usize> =
+            windowed.filter(|feed| self.windows.next(*feed, shards, place, origin) == Some(instant.time)).collect();
         let mut events = HashMap::new();
         let mut born = Vec::new();
         for feed in &closing {

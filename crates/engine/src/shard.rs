@@ -116,6 +116,8 @@ struct Entry {
 struct Target {
     lane: u32,
     row: u32,
+    /// Whether the lane's stream is made of samples; else of events.
+    samples: bool,
 }
 
 /// Fills panes with a batch of records. The shard owns the batch's partition; the shell may fill several
@@ -224,11 +226,8 @@ impl Shard {
                     counters.samples += 1;
                     let entry = self.entry(source, decoded.slice(&sample.series), &mut counters);
                     for at in 0..self.tables[source].entries[entry].targets.len() {
-                        let Target { lane, row } = self.tables[source].entries[entry].targets[at];
-                        if self.wants(place, offset, lane, row)
-                            && self.plan.definitions.streams[self.plan.lanes[lane as usize].stream].content
-                                == Content::Metric
-                        {
+                        let Target { lane, row, samples } = self.tables[source].entries[entry].targets[at];
+                        if samples && self.wants(place, offset, lane, row) {
                             self.lanes[lane as usize].add(row, sample.time, sample.value, sample.kind);
                             self.updates += 1;
                         }
@@ -294,11 +293,11 @@ impl Shard {
         let mut shared: Option<(Arc<str>, Arc<str>)> = None;
         let mut parsed: Option<serde_json::Value> = None;
         for at in 0..self.tables[source].entries[entry].targets.len() {
-            let Target { lane, row } = self.tables[source].entries[entry].targets[at];
-            let stream = &self.plan.definitions.streams[self.plan.lanes[lane as usize].stream];
-            if stream.content == Content::Metric || !self.wants(place, offset, lane, row) {
+            let Target { lane, row, samples } = self.tables[source].entries[entry].targets[at];
+            if samples || !self.wants(place, offset, lane, row) {
                 continue;
             }
+            let stream = &self.plan.definitions.streams[self.plan.lanes[lane as usize].stream];
             let needs_body =
                 !stream.select.fields.is_empty() || matches!(stream.content, Content::EventsAsMetric(Some(_)));
             if needs_body && parsed.is_none() {
@@ -372,15 +371,15 @@ impl Shard {
         let plan = self.plan.clone();
         for (lane, of) in plan.lanes.iter().enumerate().filter(|(_, lane)| lane.source == source) {
             let known = self.tables[source].entries[entry].targets.iter().any(|target| target.lane as usize == lane);
-            let Some(instance) = instance(&plan.definitions.streams[of.stream], name, labels).filter(|_| !known) else {
-                continue;
-            };
+            let stream = &plan.definitions.streams[of.stream];
+            let Some(instance) = instance(stream, name, labels).filter(|_| !known) else { continue };
             if self.rows >= plan.definitions.limits.series {
                 counters.refuse(Reason::Overflow);
                 continue;
             }
             let row = self.open_row(lane, name.clone(), labels.clone(), instance);
-            self.tables[source].entries[entry].targets.push(Target { lane: lane as u32, row });
+            let samples = stream.content == Content::Metric;
+            self.tables[source].entries[entry].targets.push(Target { lane: lane as u32, row, samples });
         }
         self.tables[source].entries[entry].stale = false;
     }
@@ -397,7 +396,8 @@ impl Shard {
     pub(crate) fn restore(&mut self, lane: usize, block: u32, record: &SeriesRecord, filled: bool) -> Option<u32> {
         let plan = self.plan.clone();
         let source = plan.lanes[lane].source;
-        let instance = instance(&plan.definitions.streams[plan.lanes[lane].stream], &record.name, &record.labels)?;
+        let stream = &plan.definitions.streams[plan.lanes[lane].stream];
+        let instance = instance(stream, &record.name, &record.labels)?;
         let row = self.open_row(lane, record.name.clone(), record.labels.clone(), instance);
         self.restored[lane].insert(row, block);
         if filled {
@@ -405,7 +405,7 @@ impl Shard {
         }
         let entry = self.tables[source].entry(&record.name, &record.labels);
         let entry = &mut self.tables[source].entries[entry];
-        entry.targets.push(Target { lane: lane as u32, row });
+        entry.targets.push(Target { lane: lane as u32, row, samples: stream.content == Content::Metric });
         // Another lane may want it too, whose block does not name it.
         entry.stale = true;
         Some(row)

@@ -71,7 +71,7 @@ pub(crate) fn input(parameter: &Parameter, node: &Node, given: &Given<'_>, probl
         if window_node.is_some() && window.is_none() {
             return None;
         }
-        return Some(Input { stream, window, downsample: Arc::new([]), shape });
+        return Some(Input { stream, window, downsample: Arc::new([]), shape, baseline: None });
     }
     let (node_path, place) = (&node.path, &node.place);
     for (setting, node, such_as) in [
@@ -86,7 +86,7 @@ pub(crate) fn input(parameter: &Parameter, node: &Node, given: &Given<'_>, probl
     if downsample.is_empty() {
         return None;
     }
-    Some(Input { stream, window: Some(window?), downsample: downsample.into(), shape })
+    Some(Input { stream, window: Some(window?), downsample: downsample.into(), shape, baseline: None })
 }
 
 fn shape(kind: &ParameterKind, node: &Node, problems: &mut Problems) -> Option<Shape> {

@@ -125,5 +125,5 @@ pub(crate) fn shaped(input: &InputPlan, point: &KeptPoint) -> Option<Point> {
     let whole = !values.is_empty() && values.iter().all(|value| value.is_finite());
     let downsample = input.downsample.clone();
     let KeptPoint { start, end, count, incomplete, .. } = *point;
-    whole.then_some(Point { start, end, count, values, downsample, incomplete })
+    whole.then_some(Point { start, end, count, values, downsample, incomplete, baseline: None })
 }

@@ -13,6 +13,8 @@ pub struct Definitions {
     pub sources: Vec<Source>,
     /// What checks read.
     pub streams: Vec<Stream>,
+    /// What streams are expected to be. In order of their names, which are unique.
+    pub baselines: Vec<BaselineDefinition>,
     /// Components, written out or made by template.
     pub components: Vec<ComponentDefinition>,
     /// Relations, written out or made by template.
@@ -300,6 +302,64 @@ pub struct Input {
     pub downsample: Arc<[Downsampling]>,
     /// What the function sees of it.
     pub shape: Shape,
+    /// The baseline that its points are held against, by its place in `Definitions::baselines`: one of the same stream
+    /// and window, whose downsampling is the first of `downsample`.
+    pub baseline: Option<usize>,
+}
+
+/// What a metric stream is expected to be, learned from its own history, for each of its instances.
+#[derive(Clone, Debug)]
+pub struct BaselineDefinition {
+    /// Its name; unique.
+    pub name: Arc<str>,
+    /// The place of its stream in `Definitions::streams`; a metric stream.
+    pub stream: usize,
+    /// How time is cut; batching for a baseline function.
+    pub window: Window,
+    /// What each window is reduced to, and learned.
+    pub downsample: Downsampling,
+    /// The IANA time zone whose clock gives the phase; that of the window where it has one.
+    pub zone: Arc<str>,
+    /// How long what was learned of an instance outlives its last point. At least the training window.
+    pub keep: Span,
+    /// What learns.
+    pub learner: Learner,
+}
+
+/// What learns a baseline.
+#[derive(Clone, Debug)]
+pub enum Learner {
+    /// A baseline function, called once for each batch with those of its training window.
+    Function(BaselineFunction),
+    /// A recursive model that learns from each point.
+    Online(OnlineModel),
+}
+
+/// A baseline function with all that it is called with.
+#[derive(Clone, Debug)]
+pub struct BaselineFunction {
+    /// Its name in the library.
+    pub function: Arc<str>,
+    /// One for each parameter of the function, in the order of its parameters; none is an input.
+    pub arguments: Vec<(Arc<str>, Argument)>,
+    /// The fundamental period: a multiple of the batch size, at most 10,000 times it.
+    pub period: Span,
+    /// The training window: at least the period, at most 10,000 batches.
+    pub train: Span,
+    /// A run of anomalous batches that lasts longer than this is what is normal now.
+    pub adapt_after: Span,
+}
+
+/// A recursive model by its name, with its settings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OnlineModel {
+    /// Level with daily and weekly profile: what is unusual now.
+    Deviation {
+        /// How many times the usual residual the bounds lie from the average; above 0.
+        scales: f64,
+    },
+    /// The envelope of all that has been seen: what never was.
+    Novelty,
 }
 
 /// What a function sees of an input.

@@ -2,6 +2,7 @@
 //! and the validated definitions of what is to be watched. It holds no behaviour beyond what a word
 //! needs to keep its promise, and knows neither a clock nor a file.
 
+pub mod baseline;
 pub mod definition;
 pub mod element;
 pub mod health;
@@ -13,6 +14,7 @@ pub mod time;
 pub mod transition;
 pub mod value;
 
+pub use baseline::{Band, Reading};
 pub use element::Element;
 pub use health::State;
 pub use labels::Labels;

@@ -1,6 +1,7 @@
 //! What scripts see of a stream: points of its windows, and events.
 
 use crate::Time;
+use crate::baseline::Reading;
 use crate::definition::Downsampling;
 use std::sync::Arc;
 
@@ -19,6 +20,9 @@ pub struct Point {
     pub downsample: Arc<[Downsampling]>,
     /// Whether records that belong to this window were lost before they could be read.
     pub incomplete: bool,
+    /// What the input's baseline expected of this window before it learned from it; none without a baseline, and
+    /// while it has not learned enough.
+    pub baseline: Option<Reading>,
 }
 
 impl Point {

@@ -103,7 +103,15 @@ impl World<'_> {
                         .map(|how| reduce(*how, &inside, &earlier, end - begin).filter(|value| value.is_finite()));
                     let Some(values) = values.collect::<Option<Vec<f64>>>() else { continue };
                     let (count, downsample) = (inside.len() as u64, downsample.clone());
-                    let point = Point { start, end, count, values, downsample: downsample.clone(), incomplete: false };
+                    let point = Point {
+                        start,
+                        end,
+                        count,
+                        values,
+                        downsample: downsample.clone(),
+                        incomplete: false,
+                        baseline: None,
+                    };
                     points.insert(downsample, point);
                 }
                 instance.closed.push(Closed { start, end, points });

@@ -117,7 +117,7 @@ fn argument(definitions: &Definitions, text: &str) -> Argument {
         Some(series) => Shape::Series(parse(series.trim_start_matches("series"))),
     };
     let stream = definitions.streams.iter().position(|stream| &*stream.name == parts[0]).expect("a stream");
-    Argument::Input(Input { stream, window: cut(parts[1]), downsample: downsample.collect(), shape })
+    Argument::Input(Input { stream, window: cut(parts[1]), downsample: downsample.collect(), shape, baseline: None })
 }
 
 /// `20s:10s` slides, `1h@Europe/Amsterdam` is a batch, `-` is none.

@@ -21,6 +21,7 @@ pub(crate) fn point_with(minute: i64, values: &[(Downsampling, f64)]) -> Point {
         values: values.iter().map(|(_, value)| *value).collect(),
         downsample: values.iter().map(|(downsampling, _)| *downsampling).collect(),
         incomplete: false,
+        baseline: None,
     }
 }
 

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Every crate and its layer. An arrow goes from a crate to one of a lower layer, and nowhere else.
-const LAYERS: [(&str, u8); 16] = [
+const LAYERS: [(&str, u8); 18] = [
     ("cli", 5),
+    ("detection", 5),
     ("xtask", 5),
     ("server", 4),
     ("simulator", 4),
@@ -23,6 +24,7 @@ const LAYERS: [(&str, u8); 16] = [
     ("functions", 1),
     ("codec", 1),
     ("kafka", 1),
+    ("online", 1),
     ("api", 1),
     ("model", 0),
     ("meter", 0),
@@ -30,7 +32,7 @@ const LAYERS: [(&str, u8); 16] = [
 ];
 
 /// Crates without IO, clock and thread.
-const PURE: [&str; 7] = ["model", "codec", "functions", "config", "engine", "oracle", "scenario"];
+const PURE: [&str; 8] = ["model", "codec", "functions", "online", "config", "engine", "oracle", "scenario"];
 
 /// What pure crates do not name, and what they take instead.
 const IMPURE: [(&str, &str); 9] = [
@@ -150,7 +152,7 @@ fn pure_crates_tell_clippy_so() {
 #[test]
 fn every_crate_takes_the_lints_of_the_workspace() {
     check(LAYERS.iter().filter(|(name, _)| *name != "meter").filter_map(|(name, _)| {
-        let manifest = read(&root().join("crates").join(name).join("Cargo.toml"));
+        let manifest = read(&folder(name).join("Cargo.toml"));
         (!manifest.contains("[lints]\nworkspace = true")).then(|| format!("{name} has lints of its own"))
     }));
 }
@@ -241,7 +243,7 @@ fn cargo(arguments: &[&str]) -> String {
 /// Where the code of a crate names something: comments and what is of tests alone left out.
 fn lines_naming(name: &str, word: &str) -> Vec<String> {
     let mut places = Vec::new();
-    for path in rust_files(&root().join("crates").join(name).join("src")) {
+    for path in rust_files(&folder(name).join("src")) {
         if path.ends_with("tests.rs") {
             continue;
         }
@@ -254,9 +256,15 @@ fn lines_naming(name: &str, word: &str) -> Vec<String> {
     places
 }
 
-/// All files of Rust under crates/.
+/// All files of Rust under crates/ and benches/.
 fn sources() -> Vec<PathBuf> {
-    rust_files(&root().join("crates"))
+    ["crates", "benches"].iter().flat_map(|folder| rust_files(&root().join(folder))).collect()
+}
+
+/// Where a crate lies.
+fn folder(name: &str) -> PathBuf {
+    let bench = root().join("benches").join(name);
+    if bench.exists() { bench } else { root().join("crates").join(name) }
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {

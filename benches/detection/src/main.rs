@@ -1,0 +1,3 @@
+//! How well the baselines find what is wrong, on labelled series.
+
+fn main() {}

@@ -1,5 +1,6 @@
 //! What a function is called with, the `p` of `fn check(p)` and `fn propagate(p)`.
 
+use crate::baseline::BaselineArguments;
 use crate::events::Events;
 use crate::host::error;
 use crate::series::{PointView, Series, Table, label_map};
@@ -73,13 +74,19 @@ impl CheckArguments {
     }
 
     fn argument(&self, name: &str) -> Result<Dynamic, Box<EvalAltResult>> {
-        let arguments = &self.0.arguments;
-        arguments
-            .iter()
-            .find(|(known, _)| &**known == name)
-            .map(|(_, value)| value.clone())
-            .ok_or_else(|| error(unknown_field(name, arguments.iter().map(|(name, _)| &**name).chain(CHECK_FIELDS))))
+        find_argument(&self.0.arguments, name, &CHECK_FIELDS)
     }
+}
+
+/// The argument of this name, beside which there are these fields.
+pub(crate) fn find_argument(
+    arguments: &[(Arc<str>, Dynamic)],
+    name: &str,
+    fields: &[&str],
+) -> Result<Dynamic, Box<EvalAltResult>> {
+    let known = || arguments.iter().map(|(name, _)| &**name).chain(fields.iter().copied());
+    let found = arguments.iter().find(|(known, _)| &**known == name);
+    found.map(|(_, value)| value.clone()).ok_or_else(|| error(unknown_field(name, known())))
 }
 
 fn one_point(point: &model::Point) -> PointView {
@@ -159,8 +166,10 @@ pub(crate) fn register(engine: &mut Engine) {
 /// Registers a getter for each of these parameters; without one the indexer would answer too, but slower.
 pub(crate) fn register_names<'a>(engine: &mut Engine, names: impl Iterator<Item = &'a Arc<str>>) {
     for name in names {
-        let wanted = name.clone();
-        engine.register_get(&**name, move |p: &mut CheckArguments| p.argument(&wanted));
+        let (of_check, of_baseline) = (name.clone(), name.clone());
+        engine
+            .register_get(&**name, move |p: &mut CheckArguments| p.argument(&of_check))
+            .register_get(&**name, move |p: &mut BaselineArguments| p.argument(&of_baseline));
     }
 }
 

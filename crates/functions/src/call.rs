@@ -41,6 +41,8 @@ pub struct Function {
 pub enum FunctionKind {
     /// It has `fn check(p)` and says how healthy an element is.
     Check,
+    /// It has `fn baseline(p)` and says what a metric is expected to be.
+    Baseline,
     /// It has `fn propagate(p)` and says how the health of dependencies reaches an element.
     Propagation,
 }
@@ -210,7 +212,7 @@ impl Function {
     }
 
     /// One call within its budget, and what `read` makes of its answer.
-    fn run<A: Clone + Send + Sync + 'static, T>(
+    pub(crate) fn run<A: Clone + Send + Sync + 'static, T>(
         &self,
         argument: A,
         read: impl FnOnce(&Dynamic) -> Result<T, Failure>,
@@ -236,7 +238,8 @@ impl Function {
     }
 }
 
-fn wrong_answer(answer: &Dynamic, wanted: &str) -> Failure {
+/// What to say of an answer of the wrong kind.
+pub(crate) fn wrong_answer(answer: &Dynamic, wanted: &str) -> Failure {
     let found = match kind(answer) {
         found @ ("number" | "text" | "state" | "boolean" | "duration") => format!("the {found} {}", printed(answer)),
         found => format!("a {found}"),

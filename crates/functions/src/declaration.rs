@@ -1,6 +1,7 @@
 //! What a script says of itself: `parameters(#{ .. })`, its `//!` head, and which of the functions it has.
 
 use crate::arguments::{CHECK_FIELDS, PROPAGATION_FIELDS, unknown_field};
+use crate::baseline::BASELINE_FIELDS;
 use crate::host::{bare_engine, budgeted, error, failure, lowercase};
 use crate::values::to_value;
 use crate::{FunctionKind, Parameter, ParameterKind};
@@ -44,14 +45,23 @@ pub(crate) fn declaration(text: &str, ast: &AST, limits: &Limits) -> Result<Decl
 
     let fields: &[&str] = match kind {
         FunctionKind::Check => &CHECK_FIELDS,
+        FunctionKind::Baseline => &BASELINE_FIELDS,
         FunctionKind::Propagation => &PROPAGATION_FIELDS,
     };
+    let what = if kind == FunctionKind::Baseline { "baseline" } else { "check" };
     let mut parameters: Vec<Parameter> = Vec::new();
     for (name, position) in names {
         let made = match declared.get(name.as_str()) {
             _ if kind == FunctionKind::Propagation => Err("a propagation function takes no parameters".to_owned()),
-            _ if fields.contains(&name.as_str()) => Err(format!("every check function has `p.{name}` already")),
-            Some(value) => parameter(&name, value),
+            _ if fields.contains(&name.as_str()) => Err(format!("every {what} function has `p.{name}` already")),
+            Some(value) => parameter(&name, value).and_then(|parameter| match kind {
+                FunctionKind::Baseline if parameter.kind.reads_stream() => Err(format!(
+                    "`{name}` is a {}: a baseline function is given the batches of its own stream and no other; \
+                     number, duration, text, boolean, state, and lists and tables of these are possible",
+                    parameter.kind
+                )),
+                _ => Ok(parameter),
+            }),
             None => continue,
         };
         match made {
@@ -71,16 +81,18 @@ pub(crate) fn declaration(text: &str, ast: &AST, limits: &Limits) -> Result<Decl
 pub(crate) const fn entry_point(kind: FunctionKind) -> &'static str {
     match kind {
         FunctionKind::Check => "check",
+        FunctionKind::Baseline => "baseline",
         FunctionKind::Propagation => "propagate",
     }
 }
 
-/// Exactly one of `fn check(p)` and `fn propagate(p)` makes the script what it is.
+/// Exactly one of `fn check(p)`, `fn baseline(p)` and `fn propagate(p)` makes the script what it is.
 fn function_kind(ast: &AST) -> Result<FunctionKind, Complaint> {
     let mut found = None;
     for function in ast.iter_fn_def() {
         let kind = match function.name.as_str() {
             "check" => FunctionKind::Check,
+            "baseline" => FunctionKind::Baseline,
             "propagate" => FunctionKind::Propagation,
             _ => continue,
         };
@@ -88,12 +100,16 @@ fn function_kind(ast: &AST) -> Result<FunctionKind, Complaint> {
             let message = format!("`fn {}` has {} parameters, one is wanted", function.name, function.params.len());
             return Err((Position::NONE, message));
         }
-        if found.replace(kind).is_some() {
-            let message = "the script has both `fn check(p)` and `fn propagate(p)`, one of them is wanted";
-            return Err((Position::NONE, message.to_owned()));
+        if let Some(other) = found.replace(kind) {
+            let (one, other) = (entry_point(other), entry_point(kind));
+            let message = format!("the script has both `fn {one}(p)` and `fn {other}(p)`, one of them is wanted");
+            return Err((Position::NONE, message));
         }
     }
-    found.ok_or_else(|| (Position::NONE, "the script has neither `fn check(p)` nor `fn propagate(p)`".to_owned()))
+    found.ok_or_else(|| {
+        let message = "the script has none of `fn check(p)`, `fn baseline(p)` and `fn propagate(p)`";
+        (Position::NONE, message.to_owned())
+    })
 }
 
 /// The names in `parameters(#{ .. })` as they stand: a map of Rhai forgets their order.
@@ -200,7 +216,13 @@ fn parameter(name: &str, value: &Dynamic) -> Result<Parameter, String> {
         Some(Value::Nothing) => Some(Value::Nothing),
         Some(value) => Some(declared.kind.accept(&value).map_err(|error| format!("the default of `{name}`: {error}"))?),
     };
-    Ok(Parameter { name: name.into(), kind: declared.kind.clone(), description: declared.description.clone(), default })
+    Ok(Parameter {
+        name: name.into(),
+        kind: declared.kind.clone(),
+        description: declared.description.clone(),
+        reads_baseline: false,
+        default,
+    })
 }
 
 /// Closures that use variables from around them. Rhai shares such variables by counted references: they could

@@ -4,7 +4,8 @@
 //! debug and release builds.
 
 use crate::arguments;
-use crate::{Failure, FailureKind, events, series, values};
+use crate::baseline::NoBand;
+use crate::{Failure, FailureKind, baseline, batches, events, series, values};
 use model::definition::Limits;
 use rhai::packages::{Package, StandardPackage};
 use rhai::{Dynamic, Engine, EvalAltResult, OptimizationLevel, Position};
@@ -68,6 +69,8 @@ pub(crate) fn call_engine(limits: &Limits) -> Engine {
     values::register(&mut engine);
     series::register(&mut engine);
     events::register(&mut engine);
+    batches::register(&mut engine);
+    baseline::register(&mut engine);
     arguments::register(&mut engine);
     engine
 }
@@ -98,6 +101,10 @@ pub(crate) fn failure(error: Box<EvalAltResult>) -> Failure {
         }
         EvalAltResult::ErrorDataTooLarge(what, _) => {
             (FailureKind::Memory, format!("{} over the limit", lowercase(what)))
+        }
+        EvalAltResult::ErrorRuntime(thrown, _) if thrown.is::<NoBand>() => {
+            let message = thrown.read_lock::<NoBand>().map_or_else(String::new, |wrong| wrong.0.clone());
+            (FailureKind::Type, message)
         }
         EvalAltResult::ErrorRuntime(thrown, _) => (FailureKind::Error, values::printed(thrown)),
         _ => {

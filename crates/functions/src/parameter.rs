@@ -14,6 +14,8 @@ pub struct Parameter {
     pub kind: ParameterKind,
     /// What it means, in the script's words.
     pub description: String,
+    /// Whether the script asks its points for their baseline, deviation or score, so that its input must have one.
+    pub reads_baseline: bool,
     /// What it holds where a check gives no argument; `Value::Nothing` where it may stay empty. None where a
     /// check must give one.
     pub default: Option<Value>,

@@ -57,6 +57,7 @@ pub fn reference() -> String {
 fn describe(text: &mut String, function: &Function) {
     let kind = match function.kind {
         FunctionKind::Check => "",
+        FunctionKind::Baseline => " (baseline)",
         FunctionKind::Propagation => " (propagation)",
     };
     let _ = write!(text, "\n### {}{kind}\n\n{}\n", function.name, function.summary);

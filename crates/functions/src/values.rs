@@ -1,7 +1,7 @@
 //! Durations, times, states, elements and answers as scripts see them, and values on their way in and out.
 
 use crate::host::{STRING_BYTES, error, shortened};
-use crate::{arguments, events, series};
+use crate::{arguments, baseline, events, series};
 use model::{Element, Span, State, Time, Value};
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map, Module, Position};
 use std::collections::BTreeMap;
@@ -325,7 +325,11 @@ pub(crate) fn kind(value: &Dynamic) -> &'static str {
         _ if value.is::<State>() => "state",
         _ if value.is::<Answer>() => "answer",
         _ if value.is::<Element>() => "element",
-        _ => series::kind(value).or_else(|| events::kind(value)).or_else(|| arguments::kind(value)).unwrap_or("value"),
+        _ => series::kind(value)
+            .or_else(|| events::kind(value))
+            .or_else(|| arguments::kind(value))
+            .or_else(|| baseline::kind_of(value))
+            .unwrap_or("value"),
     }
 }
 

@@ -2,7 +2,7 @@
 //! them in its own twin; nothing here knows how.
 
 use model::transition::Health;
-use model::{Counters, Element, Event, Labels, State, Time, Transition};
+use model::{Band, Counters, Element, Event, Labels, Reading, State, Time, Transition};
 use std::sync::Arc;
 
 /// A partition of a source. The source is named, since its place changes with the configuration.
@@ -100,6 +100,8 @@ pub struct KeptPoint {
     pub values: Vec<f64>,
     /// Whether records of this time were lost.
     pub incomplete: bool,
+    /// What each baseline of the feed said of it, in their order; empty for a feed without any.
+    pub readings: Vec<Option<Reading>>,
 }
 
 /// One check on one element for one instance.
@@ -211,6 +213,61 @@ pub enum Entry {
     Step,
 }
 
+/// What a baseline on one agenda was learned under: the first thing a start compares. Its key is the fingerprint of
+/// `fingerprint` and `agenda`, and everything that was learned is kept under that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BaselineHead {
+    /// The baseline's name.
+    pub name: Arc<str>,
+    /// The fingerprint of `determines`: what was learned under another one is another baseline's.
+    pub fingerprint: u64,
+    /// The sorted names of the agenda's sources.
+    pub agenda: Vec<Arc<str>>,
+    /// What determines what is learned, in words: `window`, `batching 1h`.
+    pub determines: Vec<(Arc<str>, Arc<str>)>,
+    /// What determines the band that is made of it, in words: the function's version, its arguments.
+    pub derives: Vec<(Arc<str>, Arc<str>)>,
+    /// What began before it is no longer kept.
+    pub kept_from: Option<Time>,
+}
+
+/// What is kept of a baseline for one instance, beside what it learned. Keyed by baseline and labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BaselineRecord {
+    /// Its row in the columns.
+    pub row: u32,
+    /// Where the first window begins that it has learned.
+    pub since: Time,
+    /// The band of the last batch that the function has spoken on; none before, and for online models.
+    pub band: Option<Band>,
+    /// The end of the batch that the function was last asked about.
+    pub asked: Option<Time>,
+    /// The function's error, while its last call failed: the band is then that of an earlier batch.
+    pub error: Option<ActiveError>,
+}
+
+/// What a baseline learned from one window, as columns by row. Keyed by baseline and the window's end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColumnRecord {
+    /// Where the window begins.
+    pub start: Time,
+    /// The values, NaN where a row has none. Rows past the end have none.
+    pub values: Vec<f32>,
+    /// How many samples, each as one byte: see `counts`. As long as `values`; empty for online models.
+    pub counts: Vec<u8>,
+    /// A bit for each row, lowest first: whether a check found it anomalous. Empty where none was.
+    pub anomalous: Vec<u8>,
+}
+
+/// A model as it was after the window that ended at `end`. Keyed by baseline and row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelRecord {
+    /// The end of the last window that it has learned.
+    pub end: Time,
+    /// As `online::Model::encode` writes it.
+    pub bytes: Vec<u8>,
+}
+
 /// Some hundred series of one lane, with what their open windows hold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BlockRecord {
@@ -284,6 +341,16 @@ pub enum Change {
     Element { element: Element, sequence: u64, record: Option<ElementRecord> },
     /// A block; none where it is no longer needed.
     Block { number: u64, record: Option<BlockRecord> },
+    /// A baseline on one agenda; none where nothing asks for it any more, and then all that is kept under its key goes.
+    Baseline { key: u64, head: Option<BaselineHead> },
+    /// A baseline's instance; none where it is forgotten.
+    BaselineInstance { key: u64, labels: Labels, record: Option<BaselineRecord> },
+    /// What a baseline learned from the window that ended at `end`.
+    Column { key: u64, end: Time, record: ColumnRecord },
+    /// Columns of windows that ended before this are no longer needed.
+    ColumnTrim { key: u64, before: Time },
+    /// An online model of a baseline's row; none where the row is free.
+    Model { key: u64, row: u32, record: Option<ModelRecord> },
     /// What the shell said, by its number in the one journal.
     Journal { number: u64, entry: Entry },
     /// Entries below this number are no longer needed.
@@ -311,6 +378,14 @@ pub struct Restored {
     pub elements: Vec<(Element, ElementRecord)>,
     /// Blocks by number.
     pub blocks: Vec<(u64, BlockRecord)>,
+    /// Baselines by key.
+    pub baselines: Vec<(u64, BaselineHead)>,
+    /// Their instances.
+    pub baseline_instances: Vec<(u64, Labels, BaselineRecord)>,
+    /// What they learned, by key and end.
+    pub columns: Vec<(u64, Time, ColumnRecord)>,
+    /// Their models, by key and row.
+    pub models: Vec<(u64, u32, ModelRecord)>,
     /// The journal from its oldest needed entry on, by number.
     pub journal: Vec<(u64, Entry)>,
     /// The last number given.

@@ -351,7 +351,8 @@ impl Windows {
             }
             let shown = if matches!(cut, Cut::Sliding { .. }) { start.max(record.begin) } else { start };
             let count = if plan.lanes[lane].needs.events { events.map_or(0, Vec::len) as u64 } else { summary.count };
-            let point = numbers.map(|values| KeptPoint { start: shown, end, count, values, incomplete });
+            let point =
+                numbers.map(|values| KeptPoint { start: shown, end, count, values, incomplete, readings: Vec::new() });
             if keep > 0
                 && let Some(point) = &point
             {
@@ -365,7 +366,14 @@ impl Windows {
                     changed |= events.is_some() || !record.events.is_empty();
                     record.events = events.cloned().unwrap_or_default();
                 }
-                instance.current = Some(KeptPoint { start: shown, end, count, values: vec![count as f64], incomplete });
+                instance.current = Some(KeptPoint {
+                    start: shown,
+                    end,
+                    count,
+                    values: vec![count as f64],
+                    incomplete,
+                    readings: Vec::new(),
+                });
             } else {
                 instance.current = point;
             }

@@ -234,6 +234,11 @@ impl View {
                 | Change::Transition(_)
                 | Change::Agenda { .. }
                 | Change::Block { .. }
+                | Change::Baseline { .. }
+                | Change::BaselineInstance { .. }
+                | Change::Column { .. }
+                | Change::ColumnTrim { .. }
+                | Change::Model { .. }
                 | Change::Journal { .. }
                 | Change::JournalTrim { .. } => {}
             }

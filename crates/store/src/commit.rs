@@ -66,6 +66,11 @@ impl Store {
                         _ => {}
                     }
                 }
+                Change::Baseline { .. }
+                | Change::BaselineInstance { .. }
+                | Change::Column { .. }
+                | Change::ColumnTrim { .. }
+                | Change::Model { .. } => {}
                 Change::Journal { number, entry } => {
                     put(self, &mut batch, family::JOURNAL, Key::default().u64(*number), entry);
                 }

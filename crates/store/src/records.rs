@@ -62,7 +62,7 @@ record! {
     Instant { time, phase }
     AgendaRecord { origin, place }
     InstanceRecord { begin, born, last_sample, points, events }
-    KeptPoint { start, end, count, values, incomplete }
+    KeptPoint { start, end, count, values, incomplete, readings: Vec::new() }
     Event { time, kind, topic, partition, offset, body }
     CheckRecord { state, since, results, message, evidence, missing_at, missed, expires_at, error }
     ActiveError { kind, message, line, column, since }

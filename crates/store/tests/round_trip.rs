@@ -59,6 +59,7 @@ fn everything() -> (Vec<Change>, Restored) {
         count: u64::MAX,
         values: vec![number, -number],
         incomplete: true,
+        readings: Vec::new(),
     };
     let instance = InstanceRecord {
         begin: Time::MIN,

@@ -1,7 +1,7 @@
 //! A store in memory: what commits leave behind, and what a start gets back.
 
 use engine::state::{Change, Entry, PartitionKey, Restored};
-use model::{Element, Labels, Transition};
+use model::{Element, Labels, Time, Transition};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,6 +15,10 @@ pub(crate) struct Memory {
     checks: BTreeMap<engine::state::CheckKey, engine::state::CheckRecord>,
     elements: BTreeMap<Element, engine::state::ElementRecord>,
     blocks: BTreeMap<u64, engine::state::BlockRecord>,
+    baselines: BTreeMap<u64, engine::state::BaselineHead>,
+    baseline_instances: BTreeMap<(u64, Labels), engine::state::BaselineRecord>,
+    columns: BTreeMap<(u64, Time), engine::state::ColumnRecord>,
+    models: BTreeMap<(u64, u32), engine::state::ModelRecord>,
     journal: BTreeMap<u64, Entry>,
     trimmed: u64,
     sequence: u64,
@@ -40,6 +44,19 @@ impl Memory {
                 Change::Check { key, record } => put(&mut self.checks, key, record),
                 Change::Element { element, record, .. } => put(&mut self.elements, element, record),
                 Change::Block { number, record } => put(&mut self.blocks, number, record),
+                Change::Baseline { key, head: Some(head) } => _ = self.baselines.insert(key, head),
+                Change::Baseline { key, head: None } => {
+                    self.baselines.remove(&key);
+                    self.baseline_instances.retain(|(of, _), _| *of != key);
+                    self.columns.retain(|(of, _), _| *of != key);
+                    self.models.retain(|(of, _), _| *of != key);
+                }
+                Change::BaselineInstance { key, labels, record } => {
+                    put(&mut self.baseline_instances, (key, labels), record);
+                }
+                Change::Column { key, end, record } => _ = self.columns.insert((key, end), record),
+                Change::ColumnTrim { key, before } => self.columns.retain(|(of, end), _| *of != key || *end >= before),
+                Change::Model { key, row, record } => put(&mut self.models, (key, row), record),
                 Change::Journal { number, entry } => _ = self.journal.insert(number, entry),
                 Change::JournalTrim { below } => self.trimmed = below,
                 Change::Transition(transition) => self.transitions.push(transition),
@@ -68,6 +85,12 @@ impl Memory {
             checks: self.checks.clone().into_iter().collect(),
             elements: self.elements.clone().into_iter().collect(),
             blocks: self.blocks.clone().into_iter().collect(),
+            baselines: self.baselines.clone().into_iter().collect(),
+            baseline_instances: (self.baseline_instances.clone().into_iter())
+                .map(|((key, labels), record)| (key, labels, record))
+                .collect(),
+            columns: self.columns.clone().into_iter().map(|((key, end), record)| (key, end, record)).collect(),
+            models: self.models.clone().into_iter().map(|((key, row), record)| (key, row, record)).collect(),
             journal: self.journal.clone().into_iter().filter(|(number, _)| *number >= self.trimmed).collect(),
             sequence: self.sequence,
         }

@@ -3,7 +3,7 @@
 use crate::arguments::find_argument;
 use crate::batches::Batches;
 use crate::series::label_map;
-use crate::values::{brief, incomparable, kind, printable, to_dynamic};
+use crate::values::{self, brief, incomparable, printable, to_dynamic};
 use crate::{Failure, Function, FunctionKind, Seen};
 use model::baseline::BandError;
 use model::{Band, Labels, Span, Time};
@@ -149,7 +149,7 @@ pub(crate) fn register(engine: &mut Engine) {
             if let Some(wrong) = found.iter().find(|value| !value.is_int() && !value.is_float()) {
                 return Err(no_band(format!(
                     "baseline(average, lower, higher) takes numbers, a {} found",
-                    kind(wrong)
+                    values::kind(wrong)
                 )));
             }
             let [average, lower, higher] = found.map(|value| match value.as_int() {
@@ -180,7 +180,7 @@ fn no_band(message: String) -> Box<EvalAltResult> {
 }
 
 /// The name of the kind, for values of this module.
-pub(crate) fn kind_of(value: &Dynamic) -> Option<&'static str> {
+pub(crate) fn kind(value: &Dynamic) -> Option<&'static str> {
     match value {
         _ if value.is::<BaselineArguments>() => Some("set of parameters"),
         _ if value.is::<Expected>() => Some("baseline"),

@@ -1,8 +1,9 @@
 //! What a script says of itself: `parameters(#{ .. })`, its `//!` head, and which of the functions it has.
 
-use crate::arguments::{CHECK_FIELDS, PROPAGATION_FIELDS, unknown_field};
+use crate::arguments::{CHECK_FIELDS, PROPAGATION_FIELDS};
 use crate::baseline::BASELINE_FIELDS;
 use crate::host::{bare_engine, budgeted, error, failure, lowercase};
+use crate::reads::{mark_baselines, unknown_fields};
 use crate::values::to_value;
 use crate::{FunctionKind, Parameter, ParameterKind};
 use model::definition::Limits;
@@ -72,6 +73,7 @@ pub(crate) fn declaration(text: &str, ast: &AST, limits: &Limits) -> Result<Decl
     if complaints.is_empty() {
         let known = parameters.iter().map(|parameter| &*parameter.name).chain(fields.iter().copied());
         complaints = unknown_fields(ast, kind, known);
+        mark_baselines(ast, kind, &mut parameters);
     }
     let (summary, description) = head(text);
     if complaints.is_empty() { Ok(Declaration { kind, summary, description, parameters }) } else { Err(complaints) }
@@ -243,44 +245,6 @@ fn captures(ast: &AST) -> Vec<Complaint> {
         true
     });
     complaints
-}
-
-/// Reads of `p.something` that no parameter has, where `p` can mean nothing else.
-fn unknown_fields<'a>(ast: &AST, kind: FunctionKind, known: impl Iterator<Item = &'a str> + Clone) -> Vec<Complaint> {
-    let entry = entry_point(kind);
-    let mut only = ast.clone_functions_only();
-    only.retain_functions(|_, _, name, _| name == entry);
-    let argument = only.iter_fn_def().next().and_then(|function| function.params.first().cloned());
-    let Some(argument) = argument else { return Vec::new() };
-    let (mut complaints, mut shadowed) = (Vec::new(), false);
-    only.walk(&mut |path: &[ASTNode<'_>]| {
-        match path.last() {
-            Some(ASTNode::Stmt(Stmt::Var(variable, _, _))) => shadowed |= variable.0.name == argument,
-            Some(ASTNode::Stmt(Stmt::For(variable, _))) => shadowed |= variable.0.name == argument,
-            Some(ASTNode::Stmt(Stmt::Assignment(assignment))) => {
-                shadowed |= matches!(&assignment.1.lhs, Expr::Variable(variable, ..) if variable.1 == argument);
-            }
-            Some(ASTNode::Expr(Expr::Dot(both, ..))) => {
-                let field = match &both.rhs {
-                    Expr::Property(property, position) => Some((&property.2, *position)),
-                    Expr::Dot(next, ..) | Expr::Index(next, ..) => match &next.lhs {
-                        Expr::Property(property, position) => Some((&property.2, *position)),
-                        _ => None,
-                    },
-                    _ => None,
-                };
-                let of_argument = matches!(&both.lhs, Expr::Variable(variable, ..) if variable.1 == argument);
-                if let Some((field, position)) = field.filter(|_| of_argument)
-                    && !known.clone().any(|known| known == field.as_str())
-                {
-                    complaints.push((position, unknown_field(field, known.clone())));
-                }
-            }
-            _ => {}
-        }
-        true
-    });
-    if shadowed { Vec::new() } else { complaints }
 }
 
 /// The `//!` lines at the top: the first paragraph in one line, and the rest.

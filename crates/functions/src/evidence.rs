@@ -4,7 +4,7 @@
 //! large is written again with less of everything.
 
 use crate::{CheckCall, Function, Seen, Verdict};
-use model::{Event, Labels, Point, State, Value};
+use model::{Event, Labels, Point, Reading, State, Value};
 use std::fmt::Display;
 
 /// How much is kept of each list and each text, from all that one would read down to nearly nothing.
@@ -140,6 +140,16 @@ fn point(point: &Point) -> String {
         fields.push(("incomplete".to_owned(), "true".to_owned()));
     }
     fields.extend(point.downsample.iter().zip(&point.values).map(|(name, value)| (name.to_string(), number(*value))));
+    if let Some(Reading { band, score, stale }) = point.baseline {
+        let numbers = [("average", band.average), ("lower", band.lower), ("higher", band.higher)];
+        let mut baseline = numbers.map(|(name, bound)| (name, number(bound))).to_vec();
+        if stale {
+            baseline.push(("stale", "true".to_owned()));
+        }
+        fields.push(("baseline".to_owned(), object(baseline)));
+        fields.push(("deviation".to_owned(), number(band.deviation(point.value()))));
+        fields.extend(score.map(|score| ("score".to_owned(), number(score))));
+    }
     object(fields)
 }
 

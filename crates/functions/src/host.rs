@@ -28,13 +28,22 @@ const FUNCTIONS: usize = 256;
 /// Bytes of a failure's message.
 const MESSAGE_BYTES: usize = 1024;
 
+/// How many numbers a native function reads for each operation that it counts as.
+const NUMBERS_AN_OPERATION: usize = 32;
+
 /// What `Engine::on_progress` answers when a call holds too much.
 #[derive(Clone, Copy)]
 struct OverMemory;
 
+/// What it answers when native functions have worked too much.
+#[derive(Clone, Copy)]
+struct OverWork;
+
 thread_local! {
     /// What this thread held when its current call began.
     static BEGAN_WITH: Cell<isize> = const { Cell::new(0) };
+    /// What native functions did in this thread's current call, in operations.
+    static WORKED: Cell<u64> = const { Cell::new(0) };
 }
 
 /// An engine with the language, the budget and nothing of ours: enough to parse and to read declarations.
@@ -55,7 +64,11 @@ pub(crate) fn bare_engine(limits: &Limits) -> Engine {
         .set_max_array_size(ENTRIES)
         .set_max_map_size(ENTRIES);
     let most = isize::try_from(limits.script_bytes).unwrap_or(isize::MAX);
-    engine.on_progress(move |_| {
+    let operations = limits.script_operations.max(1);
+    engine.on_progress(move |done| {
+        if done.saturating_add(WORKED.get()) > operations {
+            return Some(Dynamic::from(OverWork));
+        }
         let holds = meter::held().wrapping_sub(BEGAN_WITH.get());
         (holds > most).then(|| Dynamic::from(OverMemory))
     });
@@ -78,7 +91,15 @@ pub(crate) fn call_engine(limits: &Limits) -> Engine {
 /// Runs something on an engine with the thread's memory counted from here.
 pub(crate) fn budgeted<T>(run: impl FnOnce() -> T) -> T {
     BEGAN_WITH.set(meter::held());
+    WORKED.set(0);
     run()
+}
+
+/// Counts what a native function does with so many numbers against the budget of operations: else a script could
+/// ask for the median of ten thousand batches as often as it may add one to one.
+pub(crate) fn worked(numbers: usize) {
+    let operations = (numbers / NUMBERS_AN_OPERATION) as u64;
+    WORKED.set(WORKED.get().saturating_add(operations));
 }
 
 /// Brings an error of Rhai into ours, without the calls around it.
@@ -91,6 +112,9 @@ pub(crate) fn failure(error: Box<EvalAltResult>) -> Failure {
     }
     let (kind, message) = match &*error {
         EvalAltResult::ErrorTooManyOperations(_) => {
+            (FailureKind::Operations, "the budget of operations is used up".to_owned())
+        }
+        EvalAltResult::ErrorTerminated(token, _) if token.is::<OverWork>() => {
             (FailureKind::Operations, "the budget of operations is used up".to_owned())
         }
         EvalAltResult::ErrorStackOverflow(_) => {

@@ -17,8 +17,10 @@ mod evidence;
 mod host;
 mod library;
 mod parameter;
+mod reads;
 mod reference;
 mod series;
+mod smoothing;
 mod statistics;
 mod values;
 

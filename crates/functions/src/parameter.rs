@@ -61,6 +61,11 @@ impl ParameterKind {
         }
     }
 
+    /// Whether it holds points, which may have a baseline.
+    pub fn reads_points(&self) -> bool {
+        self.reads_stream() && *self != ParameterKind::Events
+    }
+
     /// Checks a literal and brings it to this kind: a text such as `1h` becomes a duration, one such as
     /// `critical` a state, one such as `1.5` a number. The error says what was found and what is wanted.
     pub fn accept(&self, value: &Value) -> Result<Value, String> {

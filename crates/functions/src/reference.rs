@@ -1,7 +1,8 @@
 //! The reference of the script interface and of the shipped functions, made from what the code knows.
 
 use crate::host::{ENTRIES, STRING_BYTES};
-use crate::{Function, FunctionKind, Library, ParameterKind, arguments, events, series, shipped, values};
+use crate::{Function, FunctionKind, Library, ParameterKind};
+use crate::{arguments, baseline, batches, events, series, shipped, values};
 use model::Value;
 use model::definition::Limits;
 use std::fmt::Write;
@@ -31,6 +32,9 @@ pub fn reference() -> String {
          Beside what stands here, the language is Rhai's. A text has at most {STRING_BYTES} bytes, an array or a map at \
          most {ENTRIES} entries, what is nested in it included. A closure cannot use the variables around it. Numbers of \
          parameters and points have decimals; `1 / 2` between whole numbers of the script itself is 0.\n\n\
+         A baseline function has `fn baseline(p)` instead. It is called once for each batch that a metric stream has, \
+         with the batches of the training window before it, and says what is expected of that batch. Its parameters \
+         are literals; it reads no stream but its own.\n\n\
          Comparing values of different types, such as a duration with a number, is an error; only `==` and `!=` with \
          `()` are possible for all.\n",
     );
@@ -40,6 +44,8 @@ pub fn reference() -> String {
         ("Answers, states, durations and times", values::REFERENCE),
         ("Points, series and tables", series::REFERENCE),
         ("Events", events::REFERENCE),
+        ("What a baseline function is called with, and what it answers", baseline::REFERENCE),
+        ("The batches of a training window", batches::REFERENCE),
     ];
     for (title, entries) in sections {
         let _ = write!(text, "\n## {title}\n\n| in a script | meaning |\n|---|---|\n");

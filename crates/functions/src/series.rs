@@ -1,11 +1,12 @@
 //! Points, series and tables of points as scripts see them. All are views into one block of numbers that
 //! is shared, so that passing them around copies nothing.
 
-use crate::host::error;
+use crate::baseline::Expected;
+use crate::host::{error, worked};
 use crate::statistics::{self, Line};
 use crate::values::{NEVER, brief, incomparable, printable};
 use model::definition::Downsampling;
-use model::{Labels, Point, Span, Time};
+use model::{Labels, Point, Reading, Span, Time};
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 use std::sync::Arc;
 
@@ -51,6 +52,7 @@ struct Bounds {
     end: Time,
     count: u64,
     incomplete: bool,
+    reading: Option<Reading>,
 }
 
 impl Series {
@@ -60,7 +62,13 @@ impl Series {
         let mut values = Vec::with_capacity(points.len() * downsample.len());
         let points = points.map(|point| {
             values.extend_from_slice(&point.values);
-            Bounds { start: point.start, end: point.end, count: point.count, incomplete: point.incomplete }
+            Bounds {
+                start: point.start,
+                end: point.end,
+                count: point.count,
+                incomplete: point.incomplete,
+                reading: point.baseline,
+            }
         });
         Series(Arc::new(Block { points: points.collect(), values, downsample }))
     }
@@ -83,13 +91,13 @@ impl Series {
     }
 
     fn numbers(&self) -> Vec<f64> {
+        worked(self.len());
         self.0.values.iter().step_by(self.0.downsample.len().max(1)).copied().collect()
     }
 
     /// The point at an index that counts from the end where it is negative.
     fn at(&self, index: i64) -> Result<PointView> {
-        let place = if index < 0 { index.checked_add(self.len() as i64) } else { Some(index) };
-        match place.and_then(|place| usize::try_from(place).ok()).filter(|place| *place < self.len()) {
+        match place_of(index, self.len()) {
             Some(place) => Ok(self.point(place)),
             None => Err(error(format!("there is no point {index}: there are {}", self.len()))),
         }
@@ -115,6 +123,12 @@ impl Series {
     }
 }
 
+/// The place of an index that counts from the end where it is negative, among so many.
+pub(crate) fn place_of(index: i64, len: usize) -> Option<usize> {
+    let place = if index < 0 { index.checked_add(len as i64)? } else { index };
+    usize::try_from(place).ok().filter(|place| *place < len)
+}
+
 impl PointView {
     fn value(&self) -> f64 {
         self.block.values[self.place * self.block.downsample.len()]
@@ -122,6 +136,11 @@ impl PointView {
 
     fn bounds(&self) -> &Bounds {
         &self.block.points[self.place]
+    }
+
+    /// What a script sees of the point's baseline; nothing where there is none.
+    fn of_baseline<T: Clone + Send + Sync + 'static>(&self, read: impl FnOnce(Reading) -> Option<T>) -> Dynamic {
+        self.bounds().reading.and_then(read).map_or(Dynamic::UNIT, Dynamic::from)
     }
 
     /// The number of this downsampling; `p99_9` stands for p99.9.
@@ -132,7 +151,7 @@ impl PointView {
         match known.iter().position(|known| *known == wanted) {
             Some(column) => Ok(self.block.values[self.place * downsample.len() + column]),
             None => Err(error(format!(
-                "the point has no `{name}`: it has value, start, end, count, incomplete, {}; \
+                "the point has no `{name}`: it has value, start, end, count, incomplete, baseline, deviation, score, {}; \
                  what else it should have stands under `downsample` of the input",
                 known.join(", ")
             ))),
@@ -179,6 +198,25 @@ pub(crate) const REFERENCE: &[(&str, &str)] = &[
          one that the input does not name is an error",
     ),
     ("point.start, point.end, point.count", "the window's bounds, and how many samples lie in it"),
+    (
+        "point.baseline.average, point.baseline.lower, point.baseline.higher",
+        "what the input's baseline expected of this window before it learned from it, with bounds in the metric's own \
+         unit. `point.baseline` is `()` without a baseline, and while it has not learned enough",
+    ),
+    (
+        "point.baseline.stale",
+        "whether the baseline function failed, so that this is the last baseline that it gave for an earlier batch",
+    ),
+    (
+        "point.deviation",
+        "how far the value lies from the average: 0 there, 1 at the upper bound, -1 at the lower one; infinite beyond \
+         a bound that is the average. `()` where there is no baseline",
+    ),
+    (
+        "point.score",
+        "how strongly an online model takes the value for an anomaly, 1 where it would alert; `()` where there is no \
+         such model, and while it has not learned enough",
+    ),
     ("point.incomplete", "whether records of this window were lost before they could be read"),
     ("series.len(), series.is_empty()", "how many points there are"),
     ("series[0], series[-1], series.first, series.last", "one point; negative indexes count from the end"),
@@ -219,6 +257,13 @@ fn register_points(engine: &mut Engine) {
         .register_get("end", |point: &mut PointView| point.bounds().end)
         .register_get("count", |point: &mut PointView| point.bounds().count as i64)
         .register_get("incomplete", |point: &mut PointView| point.bounds().incomplete)
+        .register_get("baseline", |point: &mut PointView| {
+            point.of_baseline(|reading| Some(Expected { band: reading.band, stale: reading.stale }))
+        })
+        .register_get("deviation", |point: &mut PointView| {
+            point.of_baseline(|reading| Some(reading.band.deviation(point.value())))
+        })
+        .register_get("score", |point: &mut PointView| point.of_baseline(|reading| reading.score))
         .register_indexer_get(|point: &mut PointView, name: ImmutableString| point.downsampled(&name));
     for name in ["average", "minimum", "maximum", "sum", "last", "rate", "p50", "p90", "p95", "p99", "p99_9"] {
         engine.register_get(name, move |point: &mut PointView| point.downsampled(name));
@@ -240,39 +285,46 @@ fn register_series(engine: &mut Engine) {
         .register_fn("last", |series: &mut Series| series.at(-1))
         .register_indexer_get(|series: &mut Series, index: i64| series.at(index))
         .register_iterator::<Series>()
-        .register_fn("values", |series: &mut Series| -> rhai::Array {
-            series.numbers().into_iter().map(Dynamic::from).collect()
-        })
         .register_fn("forecast", |series: &mut Series, after: Span| {
             series.line().map(|line| line.last + line.slope * after.as_secs_f64())
         })
         .register_fn("slope", |series: &mut Series| series.line().map(|line| line.slope))
         .register_fn("time_until", |series: &mut Series, limit: f64| series.time_until(limit))
-        .register_fn("time_until", |series: &mut Series, limit: i64| series.time_until(limit as f64))
-        .register_fn("percentile", |series: &mut Series, percent: f64| percentile(series, percent))
-        .register_fn("percentile", |series: &mut Series, percent: i64| percentile(series, percent as f64));
+        .register_fn("time_until", |series: &mut Series, limit: i64| series.time_until(limit as f64));
+    register_statistics(engine, Series::values, Series::numbers);
+    incomparable::<Series>(engine, "; `.last.value` is its newest number");
+    printable(engine, |series: &Series| format!("{} points", series.len()));
+}
+
+/// Registers statistics for a type with values: `values` gives them and is an error where there is none, `numbers`
+/// gives none then.
+pub(crate) fn register_statistics<T: Clone + Send + Sync + 'static>(
+    engine: &mut Engine,
+    values: fn(&T) -> Result<Vec<f64>>,
+    numbers: fn(&T) -> Vec<f64>,
+) {
     let of_values: [(&str, Statistic); 7] = [
         ("mean", statistics::mean),
         ("stddev", statistics::stddev),
         ("median", statistics::median),
         ("mad", statistics::mad),
-        ("minimum", |values| values.iter().copied().fold(f64::INFINITY, f64::min)),
-        ("maximum", |values| values.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
+        ("minimum", statistics::minimum),
+        ("maximum", statistics::maximum),
         ("sum", |values| values.iter().sum()),
     ];
     for (name, statistic) in of_values {
-        engine.register_fn(name, move |series: &mut Series| series.values().map(|values| statistic(&values)));
+        engine.register_fn(name, move |of: &mut T| values(of).map(|values| statistic(&values)));
     }
-    incomparable::<Series>(engine, "; `.last.value` is its newest number");
-    printable(engine, |series: &Series| format!("{} points", series.len()));
-}
-
-fn percentile(series: &Series, percent: f64) -> Result<f64> {
-    if percent > 0.0 && percent <= 100.0 {
-        Ok(statistics::percentile(&series.values()?, percent))
-    } else {
-        Err(error(format!("percentile({percent}) lies outside 0 to 100")))
-    }
+    let percentile = move |of: &T, percent: f64| match percent > 0.0 && percent <= 100.0 {
+        true => Ok(statistics::percentile(&values(of)?, percent)),
+        false => Err(error(format!("percentile({percent}) lies outside 0 to 100"))),
+    };
+    engine
+        .register_fn("percentile", move |of: &mut T, percent: f64| percentile(of, percent))
+        .register_fn("percentile", move |of: &mut T, percent: i64| percentile(of, percent as f64))
+        .register_fn("values", move |of: &mut T| -> rhai::Array {
+            numbers(of).into_iter().map(Dynamic::from).collect()
+        });
 }
 
 fn register_tables(engine: &mut Engine) {

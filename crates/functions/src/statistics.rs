@@ -1,8 +1,19 @@
 //! Statistics over the values of a series. All are of the sample at hand; none keeps state.
 
-/// The arithmetic mean.
+/// The arithmetic mean. Rounding does not carry it out of the range of the values: that of a constant is the constant.
 pub(crate) fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    mean.max(minimum(values)).min(maximum(values))
+}
+
+/// The least value; infinite where there is none.
+pub(crate) fn minimum(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+/// The greatest value; infinite where there is none.
+pub(crate) fn maximum(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
 }
 
 /// The standard deviation of the sample (divisor n - 1), in two passes; 0 for a single value.
@@ -17,10 +28,14 @@ pub(crate) fn stddev(values: &[f64]) -> f64 {
 
 /// The middle value; of an even number, the mean of the two in the middle.
 pub(crate) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { sorted[middle - 1] / 2.0 + sorted[middle] / 2.0 }
+    let mut parted = values.to_vec();
+    let middle = parted.len() / 2;
+    let (below, upper, _) = parted.select_nth_unstable_by(middle, f64::total_cmp);
+    let upper = *upper;
+    match below.iter().copied().max_by(f64::total_cmp) {
+        Some(lower) if values.len().is_multiple_of(2) => lower / 2.0 + upper / 2.0,
+        _ => upper,
+    }
 }
 
 /// The median absolute deviation from the median, unscaled (Hampel, "The influence curve and its role
@@ -32,10 +47,9 @@ pub(crate) fn mad(values: &[f64]) -> f64 {
 
 /// The percentile by nearest rank, as for windows. `percent` lies in (0, 100].
 pub(crate) fn percentile(values: &[f64], percent: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
-    sorted[rank.clamp(1, sorted.len()) - 1]
+    let rank = (percent / 100.0 * values.len() as f64).ceil() as usize;
+    let mut parted = values.to_vec();
+    *parted.select_nth_unstable_by(rank.clamp(1, values.len()) - 1, f64::total_cmp).1
 }
 
 /// A straight line: its value at the last x, and its slope.

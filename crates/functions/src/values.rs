@@ -1,7 +1,7 @@
 //! Durations, times, states, elements and answers as scripts see them, and values on their way in and out.
 
 use crate::host::{STRING_BYTES, error, shortened};
-use crate::{arguments, baseline, events, series};
+use crate::{arguments, baseline, batches, events, series};
 use model::{Element, Span, State, Time, Value};
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map, Module, Position};
 use std::collections::BTreeMap;
@@ -328,7 +328,8 @@ pub(crate) fn kind(value: &Dynamic) -> &'static str {
         _ => series::kind(value)
             .or_else(|| events::kind(value))
             .or_else(|| arguments::kind(value))
-            .or_else(|| baseline::kind_of(value))
+            .or_else(|| baseline::kind(value))
+            .or_else(|| batches::kind(value))
             .unwrap_or("value"),
     }
 }
@@ -393,7 +394,7 @@ fn nested_value(value: &Dynamic, depth: usize) -> Value {
     if let Some(element) = value.read_lock::<Element>() {
         return Value::Text(element.to_string().into());
     }
-    if let Some(number) = series::number(value) {
+    if let Some(number) = series::number(value).or_else(|| batches::number(value)) {
         return Value::Number(number);
     }
     if value.is_unit() {
@@ -409,7 +410,7 @@ fn nested_value(value: &Dynamic, depth: usize) -> Value {
         let values = values.iter().map(|(name, value)| (Arc::from(name.as_str()), nested_value(value, depth - 1)));
         return Value::Table(values.collect::<BTreeMap<_, _>>());
     }
-    if let Some(values) = series::numbers(value) {
+    if let Some(values) = series::numbers(value).or_else(|| batches::numbers(value)) {
         return Value::List(values.into_iter().map(Value::Number).collect());
     }
     match value.as_char() {

@@ -198,7 +198,7 @@ fn what_cannot_be_compared_is_an_error() {
     check("p.state == \"critical\"", "23: a state cannot be compared with a text");
     check(
         "p.m.p95",
-        "19: the point has no `p95`: it has value, start, end, count, incomplete, average, p99.9; what else it should have stands under `downsample` of the input",
+        "19: the point has no `p95`: it has value, start, end, count, incomplete, baseline, deviation, score, average, p99.9; what else it should have stands under `downsample` of the input",
     );
     check("p.s[5]", "18: there is no point 5: there are 5");
     check(
@@ -212,7 +212,7 @@ fn scripts_are_refused_before_they_run() {
     let check = |script: &str, wanted: &str| assert_eq!(complaints(script), wanted, "{script}");
     check("fn check(p) { clear() }", "none");
     check("fn check(p) { clear( }", "tried.rhai:1:22: unexpected '}'");
-    check("fn run(p) { }", "tried.rhai: the script has neither `fn check(p)` nor `fn propagate(p)`");
+    check("fn run(p) { }", "tried.rhai: the script has none of `fn check(p)`, `fn baseline(p)` and `fn propagate(p)`");
     check(
         "fn check(p) { } fn propagate(p) { }",
         "tried.rhai: the script has both `fn check(p)` and `fn propagate(p)`, one of them is wanted",

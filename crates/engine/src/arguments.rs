@@ -5,7 +5,7 @@ use crate::checks::{CheckInstance, Trigger};
 use crate::plan::{ArgumentPlan, CheckPlan, InputPlan, Plan};
 use crate::state::KeptPoint;
 use crate::windows::Windows;
-use functions::{Failure, Seen};
+use functions::{Failure, ParameterKind, Seen};
 use model::definition::Shape;
 use model::{Labels, Point, Time, Value};
 use std::sync::Arc;
@@ -33,15 +33,7 @@ pub(crate) fn arguments(
             let seen = match argument {
                 ArgumentPlan::Value(value) => Seen::Value(value.clone()),
                 ArgumentPlan::Label(label, kind) => {
-                    let text = of
-                        .labels
-                        .get(label)
-                        .ok_or_else(|| failure(format!("argument `{name}`: there is no label `{label}`")))?;
-                    let value = kind.accept(&Value::Text(text.clone()));
-                    Seen::Value(
-                        value
-                            .map_err(|message| failure(format!("argument `{name}` from label `{label}`: {message}")))?,
-                    )
+                    Seen::Value(labelled(name, label, kind, &of.labels).map_err(Lack::Failure)?)
                 }
                 ArgumentPlan::Input(input) => {
                     let trigger = (place == check.trigger).then_some(trigger);
@@ -53,8 +45,12 @@ pub(crate) fn arguments(
         .collect()
 }
 
-fn failure(message: String) -> Lack {
-    Lack::Failure(Failure { kind: functions::FailureKind::Type, message, line: 0, column: 0 })
+/// The value of a label, read as a parameter's kind.
+pub(crate) fn labelled(name: &str, label: &str, kind: &ParameterKind, labels: &Labels) -> Result<Value, Failure> {
+    let failure = |message| Failure { kind: functions::FailureKind::Type, message, line: 0, column: 0 };
+    let text = labels.get(label).ok_or_else(|| failure(format!("argument `{name}`: there is no label `{label}`")))?;
+    kind.accept(&Value::Text(text.clone()))
+        .map_err(|message| failure(format!("argument `{name}` from label `{label}`: {message}")))
 }
 
 /// What one input shows.
@@ -125,5 +121,6 @@ pub(crate) fn shaped(input: &InputPlan, point: &KeptPoint) -> Option<Point> {
     let whole = !values.is_empty() && values.iter().all(|value| value.is_finite());
     let downsample = input.downsample.clone();
     let KeptPoint { start, end, count, incomplete, .. } = *point;
-    whole.then_some(Point { start, end, count, values, downsample, incomplete, baseline: None })
+    let baseline = input.lesson.and_then(|lesson| point.readings.get(lesson).copied().flatten());
+    whole.then_some(Point { start, end, count, values, downsample, incomplete, baseline })
 }

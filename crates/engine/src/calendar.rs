@@ -99,6 +99,18 @@ impl Cut {
     }
 }
 
+/// What a zone's clock shows at a time, in nanoseconds since 1970-01-01 on that clock.
+pub(crate) fn local(time: Time, zone: &TimeZone) -> i64 {
+    time.nanos() + i64::from(zone.to_offset(timestamp(time)).seconds()) * 1_000_000_000
+}
+
+/// Which batch of its fundamental period begins at `start`, on a zone's clock, counted from Monday 1970-01-05. A
+/// clock that is set back shows a phase twice, one that is set forward skips some.
+pub(crate) fn phase(start: Time, zone: &TimeZone, period: Span, batch: Span) -> u32 {
+    let into = (local(start, zone) - FIRST_MONDAY_NS).rem_euclid(period.nanos());
+    (into / batch.nanos()) as u32
+}
+
 fn greatest_common_divisor(a: i64, b: i64) -> i64 {
     if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
@@ -121,7 +133,7 @@ impl Calendar {
     }
 
     fn offset(&self, time: Time) -> i64 {
-        i64::from(self.zone.to_offset(timestamp(time)).seconds()) * 1_000_000_000
+        local(time, &self.zone) - time.nanos()
     }
 
     /// Whether a window begins at the moment when the clock is set from offset `before` to `after`.

@@ -313,7 +313,7 @@ impl Checks {
         }
     }
 
-    /// Runs a check at an instant.
+    /// Runs a check at an instant. Gives what its function said, if it said anything.
     pub(crate) fn evaluate(
         &mut self,
         place: usize,
@@ -321,9 +321,9 @@ impl Checks {
         trigger: &Trigger<'_>,
         windows: &Windows,
         topology: &mut Topology,
-    ) {
+    ) -> Option<State> {
         let plan = self.plan.clone();
-        let Some(of) = self.instances[place].as_mut() else { return };
+        let of = self.instances[place].as_mut()?;
         let check = &plan.checks[of.check];
         of.last_run = Some(time);
         if let Some(deadline) = check.trigger_deadline {
@@ -337,12 +337,18 @@ impl Checks {
             self.timers[check.agenda].push(Reverse((due + deadline, Timer::Missing, place)));
             self.touch(place);
         }
-        let Some(of) = self.instances[place].as_ref() else { return };
+        let of = self.instances[place].as_ref()?;
         let arguments = arguments(&plan, check, of, time, trigger, windows);
         let arguments = match arguments {
             Ok(arguments) => arguments,
-            Err(Lack::Data(stream)) => return self.missing(place, time, stream, topology),
-            Err(Lack::Failure(failure)) => return self.fail(place, time, failure, topology),
+            Err(Lack::Data(stream)) => {
+                self.missing(place, time, stream, topology);
+                return None;
+            }
+            Err(Lack::Failure(failure)) => {
+                self.fail(place, time, failure, topology);
+                return None;
+            }
         };
         let definition = &plan.definitions.checks[of.check];
         let function =
@@ -362,7 +368,10 @@ impl Checks {
         };
         self.runs += 1;
         match function.check(&call) {
-            Err(failure) => self.fail(place, time, failure, topology),
+            Err(failure) => {
+                self.fail(place, time, failure, topology);
+                None
+            }
             Ok(verdict) => {
                 let limit = plan.definitions.limits.evidence_bytes;
                 let evidence =
@@ -388,9 +397,10 @@ impl Checks {
                 {
                     self.touch(place);
                 }
-                let Some(verdict) = verdict else { return };
+                let verdict = verdict?;
                 self.expire_at(place, verdict.expires.map(|span| time + span));
                 self.result(place, time, verdict.state, verdict.message, evidence.unwrap_or_default(), topology);
+                Some(verdict.state)
             }
         }
     }

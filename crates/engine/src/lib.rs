@@ -7,12 +7,15 @@
 //! and what they say becomes health, once for each instant.
 
 mod arguments;
+mod baselines;
 mod blocks;
 mod calendar;
 mod checks;
 mod frontier;
 mod health;
 mod lane;
+mod learning;
+mod outlook;
 mod plan;
 mod quantile;
 mod shard;
@@ -20,9 +23,12 @@ pub mod state;
 mod sum;
 mod windows;
 
+pub use baselines::Lived;
 pub use frontier::Said;
+pub use outlook::{Difference, Fate, Outlook, OutlookKind, outlook};
 pub use shard::{Refusal, Shard, fill};
 
+use crate::baselines::Baselines;
 use crate::blocks::Blocks;
 use crate::checks::{Checks, Trigger};
 use crate::frontier::Frontiers;
@@ -37,7 +43,7 @@ use functions::Library;
 use hashbrown::HashMap;
 use model::definition::{Definitions, Downsampling, Propagation, Shape, Window};
 use model::record::Batch;
-use model::{Element, Labels, Span, Time};
+use model::{Element, Labels, Span, State, Time};
 use std::sync::Arc;
 
 /// Everything behind the frontier.
@@ -49,6 +55,7 @@ pub struct Engine {
     agendas: Vec<Agenda>,
     windows: Windows,
     checks: Checks,
+    baselines: Baselines,
     topology: Topology,
     blocks: Blocks,
     /// Whether nothing has advanced since the start: what is met then may have been read again.
@@ -73,6 +80,9 @@ pub struct Step {
     pub transitions: bool,
     /// Whether instants are left over for the next step.
     pub more: bool,
+    /// Whether baseline functions are still to be asked about the batch that comes next: further steps do that, and
+    /// records may be read in between.
+    pub asking: bool,
     /// Partitions that are so far ahead of those who read them that they must wait; all others may be read.
     pub ahead: Vec<PartitionKey>,
 }
@@ -84,6 +94,8 @@ pub struct Kept {
     pub instances: usize,
     /// Check instances that live on.
     pub checks: usize,
+    /// Instances of baselines that go on from what they have learned.
+    pub baselines: usize,
     /// Instances, check instances, elements and blocks that nothing asks for any more.
     pub dropped: usize,
 }
@@ -118,11 +130,18 @@ impl Engine {
         formats: Arc<[Format]>,
         library: Arc<Library>,
         workers: usize,
-        restored: Restored,
+        mut restored: Restored,
     ) -> (Engine, Vec<Shard>, Kept) {
         let plan = Arc::new(Plan::new(definitions.clone(), &library));
         let mut shards: Vec<Shard> = (0..workers.max(1)).map(|_| Shard::new(plan.clone(), formats.clone())).collect();
+        let learned = baselines::Kept {
+            heads: std::mem::take(&mut restored.baselines),
+            instances: std::mem::take(&mut restored.baseline_instances),
+            columns: std::mem::take(&mut restored.columns),
+            models: std::mem::take(&mut restored.models),
+        };
         let mut engine = Engine {
+            baselines: Baselines::new(plan.clone(), library.clone(), learned),
             frontiers: Frontiers::new(definitions),
             agendas: plan.agendas.iter().map(|_| Agenda::default()).collect(),
             windows: Windows::new(plan.clone()),
@@ -184,8 +203,13 @@ impl Engine {
             record: None,
         });
         self.dropped.extend(gone);
-        let dropped = self.dropped.len() + self.checks.drop_kept();
-        Kept { instances: living.len(), checks: self.checks.instances.iter().flatten().count(), dropped }
+        self.baselines.resume(|agenda| self.agendas[agenda].record.place.map(|place| place.time));
+        Kept {
+            instances: living.len(),
+            checks: self.checks.instances.iter().flatten().count(),
+            baselines: self.baselines.pupils.iter().map(learning::Pupil::instances).sum(),
+            dropped: self.dropped.len() + self.checks.drop_kept() + self.baselines.dropped(),
+        }
     }
 
     /// Adds the elements that are written out.
@@ -318,7 +342,7 @@ impl Engine {
 
     /// Instances that bounds kept out since the start.
     pub fn overflow(&self) -> u64 {
-        self.windows.overflow
+        self.windows.overflow + self.baselines.overflow
     }
 
     /// How often check functions have run since the start.
@@ -379,7 +403,8 @@ impl Engine {
         }
         self.frontiers.journal.push(Entry::Step);
         self.trim(shards);
-        Step { transitions: self.topology.sequence > told, more, ahead: self.ahead(shards) }
+        let asking = self.baselines.ask_some();
+        Step { transitions: self.topology.sequence > told, more, asking, ahead: self.ahead(shards) }
     }
 
     fn note_place(&mut self, agenda: usize, place: Instant) {
@@ -454,13 +479,15 @@ impl Engine {
         let mut events = HashMap::new();
         let mut born = Vec::new();
         for feed in &closing {
+            self.baselines.begin(*feed, instant.time);
             let (fresh, of_windows) = self.windows.close(*feed, instant.time, shards, &self.frontiers);
             born.extend(fresh.into_iter().map(|instance| (*feed, instance)));
             events.insert(*feed, of_windows);
+            self.baselines.read(*feed, &mut self.windows); // the bands in force
         }
         self.bring_forth(&born, instant.time);
         for feed in &closing {
-            self.run_checks(*feed, instant.time, &events[feed]);
+            self.run_checks(*feed, instant.time, origin, &events[feed]); // and only then are baselines taught
         }
         self.checks.fire(agenda, instant.time, &mut self.topology);
         for feed in feeds {
@@ -482,9 +509,10 @@ impl Engine {
         }
     }
 
-    /// Runs the checks that a feed's closed windows make run.
-    fn run_checks(&mut self, feed: usize, time: Time, events: &HashMap<u32, Vec<model::Event>>) {
+    /// Runs the checks that a feed's closed windows make run, and teaches its baselines.
+    fn run_checks(&mut self, feed: usize, time: Time, origin: Time, events: &HashMap<u32, Vec<model::Event>>) {
         let plan = self.plan.clone();
+        let mut anomalous = vec![false; plan.feeds[feed].lessons.len()];
         let living: Vec<u32> = self.windows.living(feed).collect();
         for instance in living {
             let of = &mut self.windows.feeds[feed].instances[instance as usize];
@@ -498,9 +526,16 @@ impl Engine {
                     _ if arguments::shaped(input, &point).is_some() => Trigger::Window(&point),
                     _ => continue,
                 };
-                self.checks.evaluate(place, time, &trigger, &self.windows, &mut self.topology);
+                let said = self.checks.evaluate(place, time, &trigger, &self.windows, &mut self.topology);
+                if let Some(lesson) = input.lesson {
+                    anomalous[lesson] |= said.is_some_and(State::propagates);
+                }
             }
+            let labels = self.windows.labels(feed, instance);
+            self.baselines.learn(feed, instance, labels, &point, origin, &anomalous);
+            anomalous.fill(false);
         }
+        self.baselines.end(feed, time);
     }
 
     /// Runs the checks that events of this time make run, one by one.
@@ -527,6 +562,7 @@ impl Engine {
             self.checks.drop_instance(place, &mut self.topology);
         }
         self.release(feed, instance);
+        self.baselines.leave(feed, instance);
         self.windows.retire(feed, instance, shards);
     }
 
@@ -569,8 +605,21 @@ impl Engine {
         }
         self.windows.changes(&mut changes);
         self.checks.changes(&mut changes);
+        self.baselines.changes(false, &mut changes);
         self.topology.changes(&mut changes);
         changes
+    }
+
+    /// All that baselines have learned, for a store that has nothing of it or other things.
+    pub fn learned(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        self.baselines.changes(true, &mut changes);
+        changes
+    }
+
+    /// What baselines have read and learned since it was last asked. The first call begins it and gives nothing.
+    pub fn lived(&mut self) -> Vec<Lived> {
+        self.baselines.watched.replace(Vec::new()).unwrap_or_default()
     }
 }
 

@@ -2,6 +2,7 @@
 //! clock. One stream cut one way is one lane, however many checks read it.
 
 use crate::calendar::Cut;
+use crate::learning::Lesson;
 use functions::{Library, ParameterKind};
 use model::definition::{
     Argument, CheckDefinition, Content, Definitions, Downsampling, Input, Propagation, Shape, Window,
@@ -19,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) agendas: Vec<AgendaPlan>,
     /// One for each of `definitions.checks`.
     pub(crate) checks: Vec<CheckPlan>,
+    /// Each baseline on each agenda that reads it.
+    pub(crate) lessons: Vec<Lesson>,
     /// For each stream, what its instances make.
     pub(crate) templates: Vec<Vec<Template>>,
 }
@@ -66,6 +69,8 @@ pub(crate) struct FeedPlan {
     pub(crate) keep: usize,
     /// Whether an input looks back on the newest window's events.
     pub(crate) keep_events: bool,
+    /// Which lessons its points teach, by their places in `Plan::lessons`.
+    pub(crate) lessons: Vec<usize>,
     pub(crate) fingerprint: u64,
 }
 
@@ -114,6 +119,8 @@ pub(crate) struct InputPlan {
     pub(crate) shape: Shape,
     /// How long past its due time the point may stay away.
     pub(crate) deadline: Span,
+    /// Its baseline's place among the feed's lessons.
+    pub(crate) lesson: Option<usize>,
 }
 
 impl Plan {
@@ -125,11 +132,20 @@ impl Plan {
             feeds: Vec::new(),
             agendas: Vec::new(),
             checks: Vec::new(),
+            lessons: Vec::new(),
             templates: templates(&definitions),
         };
         for check in &definitions.checks {
             let check = plan.check(check, library);
             plan.checks.push(check);
+        }
+        // What no check reads is learned all the same, for those who ask.
+        for (baseline, of) in definitions.baselines.iter().enumerate() {
+            if !plan.lessons.iter().any(|lesson| lesson.baseline == baseline) {
+                let agenda = plan.agenda(&[definitions.streams[of.stream].source]);
+                let feed = plan.feed(agenda, of.stream, Some(&of.window), &[of.downsample], Shape::Point, false);
+                plan.lesson(baseline, feed);
+            }
         }
         // A template's stream is followed even where no check reads it on its own.
         let followed = (0..definitions.streams.len()).filter(|stream| !plan.templates[*stream].is_empty());
@@ -182,7 +198,24 @@ impl Plan {
         let slide = self.lanes[self.feeds[feed].lane].cut.as_ref().map(Cut::slide);
         let usual = slide.map(|slide| slide.times(2).max(Span::from_secs(60)));
         let deadline = check.missing_after.or(usual).unwrap_or_default();
-        InputPlan { feed, picks, downsample: input.downsample.clone(), shape: input.shape, deadline }
+        let lesson = input.baseline.map(|baseline| self.lesson(baseline, feed));
+        InputPlan { feed, picks, downsample: input.downsample.clone(), shape: input.shape, deadline, lesson }
+    }
+
+    /// The place among a feed's lessons of what it teaches this baseline.
+    fn lesson(&mut self, baseline: usize, feed: usize) -> usize {
+        let known = self.feeds[feed].lessons.iter().position(|lesson| self.lessons[*lesson].baseline == baseline);
+        known.unwrap_or_else(|| {
+            let definition = &self.definitions.baselines[baseline];
+            let of = &mut self.feeds[feed];
+            let pick = of.downsample.iter().position(|of| *of == definition.downsample);
+            let pick = pick.expect("a baseline's inputs have its downsampling");
+            // The newest point is kept, for those who ask what was read of it.
+            of.keep = of.keep.max(1);
+            of.lessons.push(self.lessons.len());
+            self.lessons.push(Lesson::new(&self.definitions, baseline, feed, pick));
+            of.lessons.len() - 1
+        })
     }
 
     /// The agenda of these sources, made where there is none.
@@ -217,6 +250,7 @@ impl Plan {
                 downsample: Vec::new(),
                 keep: 0,
                 keep_events: false,
+                lessons: Vec::new(),
                 fingerprint: 0,
             });
             self.agendas[agenda].feeds.push(self.feeds.len() - 1);
@@ -313,6 +347,6 @@ fn input(argument: &Argument) -> Option<&Input> {
 }
 
 /// The first 64 bits of SHA-256.
-fn fingerprint(text: &str) -> u64 {
+pub(crate) fn fingerprint(text: &str) -> u64 {
     u64::from_be_bytes(Sha256::digest(text.as_bytes())[..8].try_into().expect("eight bytes"))
 }

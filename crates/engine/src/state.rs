@@ -213,14 +213,12 @@ pub enum Entry {
     Step,
 }
 
-/// What a baseline on one agenda was learned under: the first thing a start compares. Its key is the fingerprint of
-/// `fingerprint` and `agenda`, and everything that was learned is kept under that.
+/// What a baseline on one agenda was learned under: the first thing a start compares. Everything that was learned is
+/// kept under its key, which is a number and says nothing by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BaselineHead {
     /// The baseline's name.
     pub name: Arc<str>,
-    /// The fingerprint of `determines`: what was learned under another one is another baseline's.
-    pub fingerprint: u64,
     /// The sorted names of the agenda's sources.
     pub agenda: Vec<Arc<str>>,
     /// What determines what is learned, in words: `window`, `batching 1h`.

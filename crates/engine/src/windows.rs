@@ -10,7 +10,7 @@ use crate::state::{Change, InstanceRecord, KeptPoint};
 use crate::sum::ExactSum;
 use hashbrown::HashMap;
 use model::definition::Downsampling;
-use model::{Event, Labels, Span, Time};
+use model::{Event, Labels, Reading, Span, Time};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -382,6 +382,17 @@ impl Windows {
             }
         }
         (born, by_instance)
+    }
+
+    /// Puts beside the point of the window that has just closed what baselines say of it.
+    pub(crate) fn remark(&mut self, feed: usize, place: usize, readings: Vec<Option<Reading>>) {
+        let instance = &mut self.feeds[feed].instances[place];
+        let kept = instance.record.as_mut().and_then(|record| record.points.last_mut());
+        let Some(point) = &mut instance.current else { return };
+        if let Some(kept) = kept.filter(|kept| kept.end == point.end) {
+            kept.readings.clone_from(&readings);
+        }
+        point.readings = readings;
     }
 
     /// The earliest sample or event of an instance in a window, if there is one.

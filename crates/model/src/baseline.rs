@@ -84,9 +84,43 @@ pub fn learnable(value: f64) -> f64 {
     f64::from(value as f32)
 }
 
+/// A count of samples in one byte, as baselines keep it: exact below 32, within a thirty-second beyond, and at most
+/// half a million.
+pub fn pack_count(count: u64) -> u8 {
+    let count = count.min(31 << 14);
+    if count < 32 {
+        return count as u8;
+    }
+    // Five leading bits, rounded to the nearest; rounding may carry into the next exponent.
+    let exponent = count.ilog2() - 4;
+    let rounded = (count + (1 << (exponent - 1))) >> exponent;
+    let (exponent, leading) = if rounded == 32 { (exponent + 1, 16) } else { (exponent, rounded) };
+    (32 + (exponent - 1) * 16 + (leading as u32 - 16)) as u8
+}
+
+/// The count that a byte stands for.
+pub fn unpack_count(byte: u8) -> u64 {
+    if byte < 32 {
+        return u64::from(byte);
+    }
+    let (exponent, leading) = ((byte - 32) / 16 + 1, (byte - 32) % 16 + 16);
+    u64::from(leading) << exponent
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_count_in_one_byte_is_near_the_count() {
+        for count in (0..5_000).chain((5_000..507_904).step_by(97)) {
+            let kept = unpack_count(pack_count(count));
+            assert!(count.abs_diff(kept) * 32 <= count, "{count} is kept as {kept}");
+            assert!(count >= 32 || kept == count, "{count} is kept as {kept}");
+        }
+        assert_eq!([507_904, u64::MAX].map(|count| unpack_count(pack_count(count))), [507_904, 507_904]);
+        assert!((0..=255).all(|byte| pack_count(unpack_count(byte)) == byte), "what was kept stays what it is");
+    }
 
     #[test]
     fn a_deviation_is_one_at_the_upper_bound_and_minus_one_at_the_lower() {

@@ -362,6 +362,16 @@ pub enum OnlineModel {
     Novelty,
 }
 
+impl OnlineModel {
+    /// `deviation`, `novelty`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            OnlineModel::Deviation { .. } => "deviation",
+            OnlineModel::Novelty => "novelty",
+        }
+    }
+}
+
 /// What a function sees of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {

@@ -114,10 +114,11 @@ pub fn run(settings: &Settings, options: Options, shutdown: &AtomicBool) -> Resu
     let formats = settings.formats.clone().into();
     let (mut engine, mut shards, kept) = Engine::new(definitions, formats, library, settings.workers, restored);
     let served = Arc::new(served(settings, &engine, &shown, &store)?);
-    let Kept { instances, checks, dropped } = kept;
+    let Kept { instances, checks, baselines, dropped } = kept;
     tracing::info!(
         instances,
         checks,
+        baselines,
         dropped,
         "what a former run has left is kept, or dropped where nothing asks for it"
     );
@@ -148,7 +149,7 @@ pub fn run(settings: &Settings, options: Options, shutdown: &AtomicBool) -> Resu
         if full {
             std::thread::sleep(WAIT);
         } else if !step.more {
-            polled = inputs.poll(now, WAIT);
+            polled = inputs.poll(now, if step.asking { Duration::ZERO } else { WAIT });
         }
         for (partition, start) in polled.found {
             engine.found(&mut shards, partition, start, None);
@@ -172,7 +173,7 @@ pub fn run(settings: &Settings, options: Options, shutdown: &AtomicBool) -> Resu
         }
 
         // advance
-        if filled || step.more || !polled.said.is_empty() {
+        if filled || step.more || step.asking || !polled.said.is_empty() {
             step = engine.advance(&mut shards, &polled.said);
             inputs.hold(&step.ahead, now);
             dirty = true;

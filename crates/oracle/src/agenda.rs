@@ -60,11 +60,14 @@ impl World<'_> {
             }
         }
         self.retired.clear();
+        self.anomalous.clear();
         if phase == 0 {
             self.close(agenda, now);
             self.give_birth();
             self.bind(now);
+            self.expect(agenda, now);
             self.evaluate_windows(agenda, now);
+            self.learn(agenda, now);
             self.retire(agenda, now);
             self.unbind();
             self.fire_missing(agenda, now);
@@ -114,7 +117,7 @@ impl World<'_> {
                     };
                     points.insert(downsample, point);
                 }
-                instance.closed.push(Closed { start, end, points });
+                instance.closed.push(Closed { start, end, points, readings: BTreeMap::new() });
             }
         }
     }

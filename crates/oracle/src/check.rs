@@ -121,6 +121,8 @@ impl World<'_> {
             Run::Spoke(verdict, evidence) => {
                 let expires_at = verdict.expires.map(|after| now + after);
                 self.checks.get_mut(key).expect("a check instance").expires_at = expires_at;
+                let baseline = self.trigger(key.1).baseline.filter(|_| verdict.state.propagates());
+                self.anomalous.extend(baseline.map(|baseline| (baseline, key.2.clone())));
                 self.result(key, verdict.state, verdict.message, evidence.into(), now);
             }
         }
@@ -174,7 +176,10 @@ impl World<'_> {
         };
         let fresh = |end: Time| now < window::next_end(cut, end) + deadline(&self.definitions.checks[check], input);
         let points = |instance: &Instance| -> Option<Vec<Point>> {
-            let points = instance.closed.iter().filter_map(|closed| closed.points.get(&input.downsample).cloned());
+            let points = instance.closed.iter().filter_map(|closed| {
+                let baseline = input.baseline.and_then(|baseline| closed.readings.get(&baseline).copied());
+                Some(Point { baseline, ..closed.points.get(&input.downsample)?.clone() })
+            });
             let points: Vec<Point> = points.collect();
             points.last().is_some_and(|newest| fresh(newest.end)).then_some(points)
         };
@@ -293,7 +298,7 @@ fn deadline(check: &CheckDefinition, input: &Input) -> Span {
 }
 
 /// The value of a label as the parameter of this name takes it.
-fn labelled(function: &Function, parameter: &str, label: &str, labels: &Labels) -> Result<Value, String> {
+pub(crate) fn labelled(function: &Function, parameter: &str, label: &str, labels: &Labels) -> Result<Value, String> {
     let value = labels.get(label).ok_or_else(|| format!("argument `{parameter}`: there is no label `{label}`"))?;
     let known = function.parameters.iter().find(|known| &*known.name == parameter).expect("a known parameter");
     let accepted = known.kind.accept(&Value::Text(value.clone()));

@@ -4,6 +4,7 @@
 //! time has come, and what every instant brings.
 
 mod agenda;
+mod baseline;
 mod check;
 mod health;
 mod reduce;

@@ -1,6 +1,7 @@
 //! The world as far as the journal has told it: which samples count, how far each source and agenda has
 //! come, and what lives.
 
+use crate::baseline::Lesson;
 use crate::reduce::Sample;
 use crate::{Content, Entry, Item, Kind, Outcome, Record};
 use functions::Library;
@@ -8,7 +9,7 @@ use model::definition::{
     Argument, Content as Made, Definitions, Downsampling, Input, Propagation, Shape, Stream, Window,
 };
 use model::transition::Health;
-use model::{Element, Event, Labels, Point, Reason, Span, State, Time};
+use model::{Element, Event, Labels, Point, Reading, Reason, Span, State, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -26,10 +27,13 @@ pub(crate) struct World<'a> {
     pub(crate) agendas: Vec<Agenda>,
     pub(crate) feeds: Vec<Feed>,
     pub(crate) bindings: Vec<Binding>,
+    pub(crate) lessons: Vec<Lesson>,
     pub(crate) elements: BTreeMap<Element, Living<'a>>,
     pub(crate) checks: BTreeMap<CheckKey, CheckInstance>,
     /// Check instances that retired at the instant that is being processed.
     pub(crate) retired: Vec<CheckKey>,
+    /// What checks have found anomalous at this instant: the baseline that they read, and the instance.
+    pub(crate) anomalous: BTreeSet<(usize, Labels)>,
     /// When each health last changed; outlives the element, so that its transitions never go back in time.
     pub(crate) changed: BTreeMap<(Element, Health), Time>,
     pub(crate) outcome: Outcome,
@@ -80,11 +84,13 @@ pub(crate) struct Instance {
     pub(crate) closed: Vec<Closed>,
 }
 
-/// A window that was evaluated, with the points of those downsamplings that gave one.
+/// A window that was evaluated, with the points of those downsamplings that gave one, and what baselines, by their
+/// places, had expected of it.
 pub(crate) struct Closed {
     pub(crate) start: Time,
     pub(crate) end: Time,
     pub(crate) points: BTreeMap<Arc<[Downsampling]>, Point>,
+    pub(crate) readings: BTreeMap<usize, Reading>,
 }
 
 /// A check with the feeds that it reads; its place is that in `Definitions::checks`.
@@ -138,9 +144,11 @@ impl<'a> World<'a> {
             agendas: Vec::new(),
             feeds: Vec::new(),
             bindings: Vec::new(),
+            lessons: Vec::new(),
             elements: BTreeMap::new(),
             checks: BTreeMap::new(),
             retired: Vec::new(),
+            anomalous: BTreeSet::new(),
             changed: BTreeMap::new(),
             outcome: Outcome::default(),
         };
@@ -156,10 +164,22 @@ impl<'a> World<'a> {
             let windowed = inputs.iter().position(|input| input.is_some_and(|of| of.window.is_some() && !many(of)));
             let trigger = windowed.or(inputs.iter().position(Option::is_some)).expect("a check reads something");
             let feeds = inputs.into_iter().map(|input| {
-                input.map(|input| world.feed(agenda, input.stream, input.window.clone(), &input.downsample))
+                input.map(|input| {
+                    let feed = world.feed(agenda, input.stream, input.window.clone(), &input.downsample);
+                    input.baseline.into_iter().for_each(|baseline| world.lesson(baseline, feed));
+                    feed
+                })
             });
             let feeds = feeds.collect();
             world.bindings.push(Binding { agenda, feeds, trigger });
+        }
+        for (place, baseline) in definitions.baselines.iter().enumerate() {
+            if !world.lessons.iter().any(|lesson| lesson.baseline == place) {
+                let agenda = world.agenda(BTreeSet::from([definitions.streams[baseline.stream].source]));
+                let how = Arc::from([baseline.downsample]);
+                let feed = world.feed(agenda, baseline.stream, Some(baseline.window.clone()), &how);
+                world.lesson(place, feed);
+            }
         }
         let components = definitions.components.iter().filter_map(|component| component.for_each);
         for stream in components.chain(definitions.relations.iter().filter_map(|relation| relation.for_each)) {
@@ -190,6 +210,17 @@ impl<'a> World<'a> {
             self.feeds[place].downsample.push(how.clone());
         }
         place
+    }
+
+    /// Has a baseline learn from a feed.
+    fn lesson(&mut self, baseline: usize, feed: usize) {
+        if !self.lessons.iter().any(|lesson| (lesson.baseline, lesson.feed) == (baseline, feed)) {
+            self.lessons.push(Lesson::new(baseline, feed));
+            let how = Arc::from([self.definitions.baselines[baseline].downsample]);
+            if !self.feeds[feed].downsample.contains(&how) {
+                self.feeds[feed].downsample.push(how);
+            }
+        }
     }
 
     /// One step of the journal; it is over where `Entry::Step` is its last entry.

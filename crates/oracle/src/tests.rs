@@ -1,10 +1,11 @@
 //! The semantics, read a second time: each rule with what it must come to, worked out by hand.
 //!
-//! A test is a text. First what is to be watched (`source`, `stream`, `component`, `relation`, `check`), then what
+//! A test is a text. First what is to be watched (`source`, `stream`, `baseline`, `component`, `check` ...), then what
 //! happens: `p0 10s cpu{host=a}=5` is a record on partition 0 of the source `p` with a gauge of 5 (`:=` a
 //! cumulative sample, `+=` a delta, `!{...}` an event), and `active`, `idle`, `tick`, `to`, `step` are the journal's
 //! entries; a step's entries are put in their order.
 
+mod baselines;
 mod checks;
 mod health;
 mod reductions;
@@ -15,8 +16,9 @@ use crate::replay::World;
 use crate::{Content, Entry, Item, Kind, Record};
 use functions::{Library, Script};
 use model::definition::{
-    Argument, CheckDefinition, ComponentDefinition, Condition, Content as Made, Definitions, Downsampling, Input,
-    Propagation, Quorum, RelationDefinition, Selector, Shape, Source, Stream, Target, Window,
+    Argument, BaselineDefinition, BaselineFunction, CheckDefinition, ComponentDefinition, Condition, Content as Made,
+    Definitions, Downsampling, Input, Learner, OnlineModel, Propagation, Quorum, RelationDefinition, Selector, Shape,
+    Source, Stream, Target, Window,
 };
 use model::{Element, Labels, Span, Time, Value};
 use std::fmt::{Debug, Display, Write};
@@ -91,7 +93,18 @@ fn element(text: &str) -> Element {
     Element::parse(&text.replace("->", " -> "))
 }
 
-/// `cpu;20s:10s;average,count;series3`
+fn downsampling(text: &str) -> Downsampling {
+    match text {
+        "average" => Downsampling::Average,
+        "count" => Downsampling::Count,
+        "last" => Downsampling::Last,
+        "rate" => Downsampling::Rate,
+        "sum" => Downsampling::Sum,
+        percentile => Downsampling::Percentile(1000 * parse::<u32>(&percentile[1..])),
+    }
+}
+
+/// `cpu;20s:10s;average,count;series3`, and the name of a baseline behind it
 fn argument(definitions: &Definitions, text: &str) -> Argument {
     if let Some(number) = text.strip_prefix('#') {
         return Argument::Value(Value::Number(parse(number)));
@@ -101,23 +114,17 @@ fn argument(definitions: &Definitions, text: &str) -> Argument {
     }
     let parts: Vec<&str> = text.split(';').collect();
     let downsample = parts.get(2).copied().unwrap_or_default().split(',').filter(|part| !part.is_empty());
-    let downsample = downsample.map(|part| match part {
-        "average" => Downsampling::Average,
-        "count" => Downsampling::Count,
-        "last" => Downsampling::Last,
-        "rate" => Downsampling::Rate,
-        "sum" => Downsampling::Sum,
-        percentile => Downsampling::Percentile(1000 * parse::<u32>(&percentile[1..])),
-    });
     let shape = match parts.get(3).copied() {
-        None => Shape::Point,
+        None | Some("point") => Shape::Point,
         Some("events") => Shape::Events,
         Some("list") => Shape::List,
         Some("table") => Shape::Table,
         Some(series) => Shape::Series(parse(series.trim_start_matches("series"))),
     };
     let stream = definitions.streams.iter().position(|stream| &*stream.name == parts[0]).expect("a stream");
-    Argument::Input(Input { stream, window: cut(parts[1]), downsample: downsample.collect(), shape, baseline: None })
+    let baseline = |name: &&str| definitions.baselines.iter().position(|of| &*of.name == *name).expect("a baseline");
+    let (downsample, baseline) = (downsample.map(downsampling).collect(), parts.get(4).map(baseline));
+    Argument::Input(Input { stream, window: cut(parts[1]), downsample, shape, baseline })
 }
 
 /// `20s:10s` slides, `1h@Europe/Amsterdam` is a batch, `-` is none.
@@ -184,6 +191,28 @@ fn define(definitions: &mut Definitions, line: &str) -> bool {
                 unit: None,
             };
             definitions.streams.push(stream);
+        }
+        "baseline" => {
+            let learner = match option(&words, "call").expect("a learner") {
+                "deviation" => Learner::Online(OnlineModel::Deviation { scales: 6.0 }),
+                "novelty" => Learner::Online(OnlineModel::Novelty),
+                function => Learner::Function(BaselineFunction {
+                    function: function.into(),
+                    arguments: Vec::new(),
+                    period: span("period", "10s"),
+                    train: span("train", "30s"),
+                    adapt_after: span("adapt", "1h"),
+                }),
+            };
+            definitions.baselines.push(BaselineDefinition {
+                name,
+                stream: stream(words[2]),
+                window: cut(words[3]).expect("a window"),
+                downsample: downsampling(words[4]),
+                zone: words[3].split_once('@').map_or("UTC", |(_, zone)| zone).into(),
+                keep: span("keep", "4w"),
+                learner,
+            });
         }
         "component" => {
             definitions.components.push(ComponentDefinition { name, kind, labels: own, for_each, propagation });
@@ -302,6 +331,10 @@ fn library(definitions: &Definitions) -> Library {
         ("events", EVENTS),
         ("event", EVENT),
         ("invert", INVERT),
+        ("within", baselines::WITHIN),
+        ("mean", baselines::MEAN),
+        ("everything", baselines::EVERYTHING),
+        ("phase", baselines::PHASE),
     ];
     let scripts = scripts.map(|(name, text)| Script { name: name.into(), path: name.into(), text: text.into() });
     Library::compile(scripts, &definitions.limits).expect("scripts that compile")

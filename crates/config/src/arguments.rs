@@ -1,110 +1,88 @@
-//! Arguments of checks: streams as a check reads them, literals with their units, and labels.
+//! Arguments of functions: literals with their units, and labels. What reads a stream is in `inputs`.
 
-use crate::fields::{Fields, count, found, items, span, text, wrong};
+use crate::baselines::BaselineEntry;
+use crate::fields::{Fields, found, items, span, text, wrong};
 use crate::names::Names;
-use crate::problem::Problems;
-use crate::raw::{Content as Raw, Node};
-use crate::sources::boolean;
+use crate::problem::{Problems, suggest};
+use crate::raw::{Content as Raw, Key, Node};
+use crate::sources::{boolean, child};
 use crate::streams::StreamEntry;
 use crate::units;
-use crate::windows::{downsampling, window};
-use functions::{Parameter, ParameterKind};
-use model::definition::{Argument, Content, Downsampling, Input, Shape};
+use functions::{Function, Parameter, ParameterKind};
+use model::definition::{Argument, Downsampling, Shape};
 use model::{State, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How many points a series holds unless it is told.
-const SERIES_POINTS: usize = 60;
-
-/// What arguments are read with.
-pub(crate) struct Given<'a> {
-    pub(crate) streams: &'a Names<'a, StreamEntry>,
-    /// The zone of batches that name none.
-    pub(crate) zone: &'a Arc<str>,
+/// The arguments that are written for a function.
+pub(crate) struct Written<'a> {
+    entries: &'a [(Key, Node)],
+    /// Whether each of them is of a parameter.
+    pub(crate) known: bool,
 }
 
-/// Reads a stream for a parameter that reads one.
-pub(crate) fn input(parameter: &Parameter, node: &Node, given: &Given<'_>, problems: &mut Problems) -> Option<Input> {
-    const WANTED: &str = "a stream such as { stream: NAME, window: sliding 5m, downsample: p95 }";
-    let Raw::Table(_) = &node.content else {
-        wrong(node, WANTED, problems);
-        return None;
-    };
-    let mut fields = Fields::of(node, WANTED, problems)?;
-    let stream_node = fields.need("stream", "the name of a stream", problems);
-    let (window_node, downsample_node) = (fields.take("window"), fields.take("downsample"));
-    let points = fields.take("points");
-    fields.finish(problems);
-    let window = window_node.and_then(|node| window(node, given.zone, problems));
-    let downsample = downsample_node.map(|node| downsampling(node, problems)).unwrap_or_default();
-    let mut shape = shape(&parameter.kind, node, problems)?;
-    if let Some(points) = points {
-        match &mut shape {
-            Shape::Series(most) => *most = count(points, 1, 1_000, problems)? as usize,
-            _ => {
-                let message = format!("{}: `{}` takes no series of points", points.path, parameter.name);
-                problems.error(&points.place, message).help(format!("it is a {} parameter", parameter.kind));
-            }
-        }
+impl<'a> Written<'a> {
+    /// What is written for a parameter.
+    pub(crate) fn get(&self, parameter: &Parameter) -> Option<&'a Node> {
+        self.entries.iter().find(|(key, _)| *key.text == *parameter.name).map(|(_, node)| node)
     }
-    let stream_node = stream_node?;
-    let name = text(stream_node, "the name of a stream", problems)?;
-    let (stream, entry) = given.streams.find(&name, stream_node, problems)?;
-    let of_events = entry.content == Content::Events;
-    if of_events != (shape == Shape::Events) {
-        let (is, wants) = match of_events {
-            true => ("an event stream", "a metric stream"),
-            false => ("a metric stream", "an event stream"),
-        };
-        let message = format!("{}: `{name}` is {is}, `{}` wants {wants}", stream_node.path, parameter.name);
-        let problem = problems.error(&stream_node.place, message);
-        if of_events {
-            problem.help("with `as: count` or `as: { field: /pointer }` a stream of events is read as a metric");
-        }
-        return None;
-    }
-    if of_events {
-        if let Some(node) = downsample_node {
-            problems.error(&node.place, format!("{}: events are not downsampled", node.path));
-        }
-        if window_node.is_some() && window.is_none() {
+}
+
+/// Reads which arguments are written, and tells which are none of the function's and which are missing. `key` and
+/// `path` are those of the check or baseline.
+pub(crate) fn written<'a>(
+    function: &Function,
+    arguments_node: Option<&'a Node>,
+    key: &Key,
+    path: &str,
+    problems: &mut Problems,
+) -> Option<Written<'a>> {
+    let entries: &[(Key, Node)] = match arguments_node.map(|node| (node, &node.content)) {
+        None | Some((_, Raw::Nothing)) => &[],
+        Some((_, Raw::Table(entries))) => entries,
+        Some((node, _)) => {
+            wrong(node, "arguments by parameter", problems);
             return None;
         }
-        return Some(Input { stream, window, downsample: Arc::new([]), shape, baseline: None });
-    }
-    let (node_path, place) = (&node.path, &node.place);
-    for (setting, node, such_as) in [
-        ("window", window_node, "`sliding 5m` or `batching 1h`"),
-        ("downsample", downsample_node, "`average` or `p95`"),
-    ] {
-        if node.is_none() {
-            let message = format!("{}: `{setting}` is missing, {such_as} wanted", node_path);
-            problems.error(place, message);
+    };
+    let mut written = Written { entries, known: true };
+    for (key, node) in entries {
+        if !function.parameters.iter().any(|parameter| *parameter.name == *key.text) {
+            let message = format!("{}: the function `{}` has no parameter `{}`", node.path, function.name, key.text);
+            let names = function.parameters.iter().map(|parameter| &*parameter.name);
+            problems.error(&key.place, message).help(suggest(&key.text, names));
+            written.known = false;
         }
     }
-    if downsample.is_empty() {
-        return None;
+    let missing: Vec<String> = function
+        .parameters
+        .iter()
+        .filter(|parameter| parameter.default.is_none() && written.get(parameter).is_none())
+        .map(|parameter| format!("`{}` ({}): {}", parameter.name, parameter.kind, parameter.description))
+        .collect();
+    if !missing.is_empty() {
+        let message = format!("{path}: the function `{}` is not given all it needs", function.name);
+        problems.error(&key.place, message).help(format!("add under `arguments`:\n{}", missing.join("\n")));
     }
-    Some(Input { stream, window: Some(window?), downsample: downsample.into(), shape, baseline: None })
+    Some(written)
 }
 
-fn shape(kind: &ParameterKind, node: &Node, problems: &mut Problems) -> Option<Shape> {
-    match kind {
-        ParameterKind::Metric => Some(Shape::Point),
-        ParameterKind::Series => Some(Shape::Series(SERIES_POINTS)),
-        ParameterKind::Events => Some(Shape::Events),
-        ParameterKind::List(of) if **of == ParameterKind::Metric => Some(Shape::List),
-        ParameterKind::Table(of) if **of == ParameterKind::Metric => Some(Shape::Table),
-        other => {
-            problems.error(&node.place, format!("{}: no stream can be given to a {other} parameter", node.path));
-            None
-        }
+/// The argument of a parameter that reads no stream: a literal, a label, or the default where nothing is written.
+pub(crate) fn value(
+    parameter: &Parameter,
+    node: Option<&Node>,
+    unit: &Unit,
+    problems: &mut Problems,
+) -> Option<Argument> {
+    let Some(node) = node else { return parameter.default.clone().map(Argument::Value) };
+    match child(node, "label").filter(|_| !matches!(parameter.kind, ParameterKind::Table(_))) {
+        Some(_) => label(node, problems).map(Argument::Label),
+        None => literal(&parameter.kind, node, unit, problems).map(Argument::Value),
     }
 }
 
 /// The label that an argument names: `{ label: heap_max }`.
-pub(crate) fn label(node: &Node, problems: &mut Problems) -> Option<Arc<str>> {
+fn label(node: &Node, problems: &mut Problems) -> Option<Arc<str>> {
     let mut fields = Fields::of(node, "a label", problems)?;
     let label = fields.need("label", "the name of a label", problems)?;
     fields.finish(problems);
@@ -125,11 +103,11 @@ pub(crate) enum Unit {
     Of(String),
 }
 
-/// The unit of an input: that of its stream, and for a rate that in each second.
-pub(crate) fn unit(input: &Input, streams: &Names<'_, StreamEntry>) -> Unit {
-    let (name, _, entry) = &streams.entries[input.stream];
+/// The unit of a stream's points: that of the stream, and for a rate that in each second.
+pub(crate) fn unit(stream: usize, downsample: Option<Downsampling>, streams: &Names<'_, StreamEntry>) -> Unit {
+    let (name, _, entry) = &streams.entries[stream];
     let unit = entry.as_ref().and_then(|entry| entry.unit.as_deref());
-    match (input.downsample.first(), unit) {
+    match (downsample, unit) {
         (Some(Downsampling::Count), _) => Unit::Counts,
         (_, None) => Unit::NotWritten(name.clone()),
         (Some(Downsampling::Rate), Some(unit)) => Unit::Of(format!("{unit}/s")),
@@ -138,7 +116,7 @@ pub(crate) fn unit(input: &Input, streams: &Names<'_, StreamEntry>) -> Unit {
 }
 
 /// Reads a literal of a kind.
-pub(crate) fn literal(kind: &ParameterKind, node: &Node, unit: &Unit, problems: &mut Problems) -> Option<Value> {
+fn literal(kind: &ParameterKind, node: &Node, unit: &Unit, problems: &mut Problems) -> Option<Value> {
     match kind {
         ParameterKind::Number => number(node, unit, problems).map(Value::Number),
         ParameterKind::Duration => span(node, true, problems).map(Value::Duration),
@@ -214,23 +192,34 @@ fn number(node: &Node, unit: &Unit, problems: &mut Problems) -> Option<f64> {
 }
 
 /// An argument as it would be written.
-pub(crate) fn describe(argument: &Argument, streams: &Names<'_, StreamEntry>) -> String {
+pub(crate) fn describe(
+    argument: &Argument,
+    streams: &Names<'_, StreamEntry>,
+    baselines: &Names<'_, BaselineEntry>,
+) -> String {
+    let Argument::Input(input) = argument else { return describe_value(argument) };
+    let mut text = format!("stream {}", streams.entries[input.stream].0);
+    if let Some(window) = &input.window {
+        text.push_str(&format!(", {window}"));
+    }
+    for downsampling in input.downsample.iter() {
+        text.push_str(&format!(", {downsampling}"));
+    }
+    if let Shape::Series(points) = input.shape {
+        text.push_str(&format!(", {points} points"));
+    }
+    if let Some(baseline) = input.baseline {
+        text.push_str(&format!(", baseline {}", baselines.entries[baseline].0));
+    }
+    text
+}
+
+/// An argument that is no stream, as it would be written.
+pub(crate) fn describe_value(argument: &Argument) -> String {
     match argument {
         Argument::Label(name) => format!("label {name}"),
         Argument::Value(value) => value_text(value),
-        Argument::Input(input) => {
-            let mut text = format!("stream {}", streams.entries[input.stream].0);
-            if let Some(window) = &input.window {
-                text.push_str(&format!(", {window}"));
-            }
-            for downsampling in input.downsample.iter() {
-                text.push_str(&format!(", {downsampling}"));
-            }
-            if let Shape::Series(points) = input.shape {
-                text.push_str(&format!(", {points} points"));
-            }
-            text
-        }
+        Argument::Input(input) => unreachable!("an input where only values are read: {input:?}"),
     }
 }
 

@@ -1,16 +1,18 @@
 //! Checks: functions bound to elements, with their arguments, and what must fit together between them.
 
-use crate::arguments::{Given, Unit, describe, input, label, literal, unit};
+use crate::arguments::{Unit, Written, describe, unit, value, written};
+use crate::baselines::BaselineEntry;
 use crate::elements::ElementEntry;
 use crate::fields::{Fields, choice, items, labels, text, wrong};
+use crate::inputs::{Given, input};
 use crate::library::Functions;
 use crate::names::{Names, name};
-use crate::problem::{Place, Problems, suggest};
+use crate::problem::{Place, Problems};
 use crate::raw::{Content as Raw, Key, Node};
 use crate::settings::Binding;
 use crate::sources::child;
 use crate::streams::StreamEntry;
-use functions::{Function, FunctionKind, ParameterKind};
+use functions::{Function, FunctionKind};
 use model::definition::{Argument, CheckDefinition, Input, Quorum, Shape, Target};
 use model::{Element, Labels, Span, State, Value};
 use std::collections::BTreeSet;
@@ -19,11 +21,12 @@ use std::sync::Arc;
 /// What checks are read with.
 pub(crate) struct Around<'a> {
     pub(crate) streams: &'a Names<'a, StreamEntry>,
+    pub(crate) baselines: &'a Names<'a, BaselineEntry>,
     pub(crate) components: &'a Names<'a, ElementEntry>,
     pub(crate) relations: &'a Names<'a, ElementEntry>,
     pub(crate) functions: &'a Functions,
     /// The zone of batches that name none.
-    pub(crate) zone: Arc<str>,
+    pub(crate) zone: &'a Arc<str>,
 }
 
 /// A check, and what it is bound to.
@@ -83,7 +86,10 @@ fn check(name: &str, key: &Key, node: &Node, around: &Around<'_>, problems: &mut
         check: name.into(),
         function: function.name.clone(),
         elements: elements.iter().map(|entry| entry.element.to_string()).collect(),
-        arguments: arguments.iter().map(|(name, it)| (name.clone(), describe(it, around.streams))).collect(),
+        arguments: arguments
+            .iter()
+            .map(|(name, argument)| (name.clone(), describe(argument, around.streams, around.baselines)))
+            .collect(),
     };
     let definition = CheckDefinition {
         name: name.into(),
@@ -210,70 +216,40 @@ fn arguments(
     around: &Around<'_>,
     problems: &mut Problems,
 ) -> Option<Vec<(Arc<str>, Argument)>> {
-    let entries: &[(Key, Node)] = match arguments_node.map(|node| (node, &node.content)) {
-        None | Some((_, Raw::Nothing)) => &[],
-        Some((_, Raw::Table(entries))) => entries,
-        Some((node, _)) => {
-            wrong(node, "arguments by parameter", problems);
-            return None;
-        }
-    };
-    let mut unknown = false;
-    for (key, node) in entries {
-        if !function.parameters.iter().any(|parameter| *parameter.name == *key.text) {
-            let message = format!("{}: the function `{}` has no parameter `{}`", node.path, function.name, key.text);
-            let names = function.parameters.iter().map(|parameter| &*parameter.name);
-            problems.error(&key.place, message).help(suggest(&key.text, names));
-            unknown = true;
-        }
-    }
-    let written = |name: &str| entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| node);
-    let missing: Vec<String> = function
-        .parameters
-        .iter()
-        .filter(|parameter| parameter.default.is_none() && written(&parameter.name).is_none())
-        .map(|parameter| format!("`{}` ({}): {}", parameter.name, parameter.kind, parameter.description))
-        .collect();
-    if !missing.is_empty() {
-        let message = format!("{}: the function `{}` is not given all it needs", check_node.path, function.name);
-        problems.error(&key.place, message).help(format!("add under `arguments`:\n{}", missing.join("\n")));
-    }
-    let given = Given { streams: around.streams, zone: &around.zone };
+    let written = written(function, arguments_node, key, &check_node.path, problems)?;
+    let Around { streams, baselines, zone, .. } = around;
+    let given = Given { function, streams, baselines, zone };
     // Streams come first: the numbers beside them are in their unit.
     let mut arguments: Vec<(Arc<str>, Option<Argument>)> = Vec::new();
     for parameter in &function.parameters {
-        let argument = written(&parameter.name).filter(|_| parameter.kind.reads_stream());
+        let argument = written.get(parameter).filter(|_| parameter.kind.reads_stream());
         let argument = argument.and_then(|node| input(parameter, node, &given, problems));
         arguments.push((parameter.name.clone(), argument.map(Argument::Input)));
     }
-    let unit = check_unit(function, &arguments, &|name| written(name).is_some(), around);
+    let unit = check_unit(function, &arguments, &written, around);
     for (parameter, (_, argument)) in function.parameters.iter().zip(&mut arguments) {
-        match written(&parameter.name) {
-            Some(node) if !parameter.kind.reads_stream() => {
-                *argument = match child(node, "label").filter(|_| !matches!(parameter.kind, ParameterKind::Table(_))) {
-                    Some(_) => label(node, problems).map(Argument::Label),
-                    None => literal(&parameter.kind, node, &unit, problems).map(Argument::Value),
-                };
-            }
-            Some(_) => {}
-            None => *argument = parameter.default.clone().map(Argument::Value),
+        let node = written.get(parameter);
+        if node.is_none() || !parameter.kind.reads_stream() {
+            *argument = value(parameter, node, &unit, problems);
         }
     }
     let complete: Option<Vec<_>> = arguments.into_iter().map(|(name, argument)| Some((name, argument?))).collect();
-    complete.filter(|_| !unknown)
+    complete.filter(|_| written.known)
 }
 
 /// The unit of the first metric or series that is read.
 fn check_unit(
     function: &Function,
     arguments: &[(Arc<str>, Option<Argument>)],
-    written: &dyn Fn(&str) -> bool,
+    written: &Written<'_>,
     around: &Around<'_>,
 ) -> Unit {
-    for (parameter, (name, argument)) in function.parameters.iter().zip(arguments) {
+    for (parameter, (_, argument)) in function.parameters.iter().zip(arguments) {
         match argument {
-            Some(Argument::Input(input)) if input.shape != Shape::Events => return unit(input, around.streams),
-            None if parameter.kind.reads_stream() && written(name) => return Unit::NotKnown,
+            Some(Argument::Input(input)) if input.shape != Shape::Events => {
+                return unit(input.stream, input.downsample.first().copied(), around.streams);
+            }
+            None if parameter.kind.reads_stream() && written.get(parameter).is_some() => return Unit::NotKnown,
             _ => {}
         }
     }

@@ -12,10 +12,12 @@
 //! ```
 
 mod arguments;
+mod baselines;
 mod checks;
 mod elements;
 mod fields;
 mod fingerprint;
+mod inputs;
 mod library;
 mod load;
 mod names;
@@ -32,4 +34,6 @@ pub use fingerprint::feed_fingerprint;
 pub use load::load;
 pub use problem::{Errors, File, Problem, Warning};
 pub use reference::reference;
-pub use settings::{Binding, Durability, Secret, Settings, SourceSettings, StoreSettings, TransitionsSettings};
+pub use settings::{
+    BaselineBinding, Binding, Durability, Secret, Settings, SourceSettings, StoreSettings, TransitionsSettings,
+};

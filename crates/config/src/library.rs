@@ -1,4 +1,4 @@
-//! The functions that checks and elements name: the shipped scripts and the user's, compiled.
+//! The functions that checks, baselines and elements name: the shipped scripts and the user's, compiled.
 
 use crate::problem::{File, Place, Problems, suggest};
 use crate::raw::Node;
@@ -6,6 +6,9 @@ use functions::{Function, FunctionKind, Library, Script};
 use model::definition::Limits;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// The models that may stand where a baseline function does.
+pub(crate) const ONLINE_MODELS: [&str; 2] = ["deviation", "novelty"];
 
 /// The compiled functions, and the names of those that could not be compiled.
 pub(crate) struct Functions {
@@ -21,7 +24,10 @@ pub(crate) fn compile(scripts: Vec<Script>, limits: &Limits, problems: &mut Prob
     let mut broken = BTreeSet::new();
     loop {
         let errors = match Library::compile(all.iter().cloned(), limits) {
-            Ok(library) => return Functions { library, broken },
+            Ok(library) => {
+                refuse_models(&library, &all, &mut broken, problems);
+                return Functions { library, broken };
+            }
             Err(errors) => errors,
         };
         for error in &errors {
@@ -41,6 +47,19 @@ pub(crate) fn compile(scripts: Vec<Script>, limits: &Limits, problems: &mut Prob
         if all.len() == before {
             all.clear();
         }
+    }
+}
+
+/// Refuses baseline functions that nobody could name, because an online model has their name.
+fn refuse_models(library: &Library, scripts: &[Script], broken: &mut BTreeSet<String>, problems: &mut Problems) {
+    for function in library.iter().filter(|function| function.kind == FunctionKind::Baseline) {
+        let name = &*function.name;
+        let script = scripts.iter().find(|script| script.name == name);
+        let Some(script) = script.filter(|_| ONLINE_MODELS.contains(&name)) else { continue };
+        let place = place(&script.path, &script.text, 1, 1, problems);
+        let message = format!("`{name}` is an online model, so no baseline function can have this name");
+        problems.error(&place, message).help(format!("rename the file, such as to `my_{name}.rhai`"));
+        broken.insert(name.to_owned());
     }
 }
 
@@ -75,19 +94,38 @@ impl Functions {
         if self.broken.contains(name) {
             return None;
         }
-        let what = if kind == FunctionKind::Check { "check function" } else { "propagation function" };
-        match self.library.function(name) {
-            Some(function) if function.kind == kind => Some(function),
-            Some(_) => {
-                problems.error(&node.place, format!("{}: `{name}` is a function, but no {what}", node.path));
-                None
-            }
+        let wanted = what(kind);
+        let known = self.library.iter().filter(|function| function.kind == kind).map(|function| &*function.name);
+        let models = ONLINE_MODELS.into_iter().filter(|_| kind == FunctionKind::Baseline);
+        let help = suggest(name, known.chain(models));
+        let is = match self.library.function(name) {
+            Some(function) if function.kind == kind => return Some(function),
+            Some(function) => what(function.kind),
+            None if ONLINE_MODELS.contains(&name) => "online model",
             None => {
-                let known = self.library.iter().filter(|function| function.kind == kind);
-                let help = suggest(name, known.map(|function| &*function.name));
-                problems.error(&node.place, format!("{}: there is no {what} `{name}`", node.path)).help(help);
-                None
+                problems.error(&node.place, format!("{}: there is no {wanted} `{name}`", node.path)).help(help);
+                return None;
             }
-        }
+        };
+        let article = if is.starts_with('o') { "an" } else { "a" };
+        let message = format!("{}: `{name}` is {article} {is}, a {wanted} is wanted", node.path);
+        let learns = matches!(is, "baseline function" | "online model");
+        problems.error(&node.place, message).help(match learns && kind == FunctionKind::Check {
+            true => "name it under `baselines:`, and read that baseline with a check function such as \
+                     `deviation_from_baseline`"
+                .to_owned(),
+            false => help,
+        });
+        None
+    }
+}
+
+/// What a function of this kind is called.
+fn what(kind: FunctionKind) -> &'static str {
+    match kind {
+        FunctionKind::Check => "check function",
+        FunctionKind::Baseline => "baseline function",
+        FunctionKind::Propagation => "propagation function",
+        _ => "function",
     }
 }

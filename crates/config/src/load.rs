@@ -1,6 +1,7 @@
 //! Reading a configuration: files are merged, then sections are validated in the order in which they refer to
 //! each other.
 
+use crate::baselines::{self, BaselineEntry};
 use crate::checks::{self, CheckEntry};
 use crate::elements::{self, ElementEntry};
 use crate::fields::{Fields, bytes, choice, count, span_or, text, wrong};
@@ -30,6 +31,7 @@ struct Document<'a> {
     zone: Option<&'a Node>,
     sources: Vec<(&'a Key, &'a Node)>,
     streams: Vec<(&'a Key, &'a Node)>,
+    baselines: Vec<(&'a Key, &'a Node)>,
     components: Vec<(&'a Key, &'a Node)>,
     relations: Vec<&'a Node>,
     checks: Vec<(&'a Key, &'a Node)>,
@@ -73,6 +75,7 @@ fn merge<'a>(trees: &'a [Node], problems: &mut Problems) -> Document<'a> {
         for (name, section) in [
             ("sources", &mut document.sources),
             ("streams", &mut document.streams),
+            ("baselines", &mut document.baselines),
             ("components", &mut document.components),
             ("checks", &mut document.checks),
         ] {
@@ -118,58 +121,75 @@ fn validate(
     let functions = library::compile(scripts, &limits, problems);
     let base = Kafka { brokers: "localhost:9092".to_owned(), properties: Vec::new() };
     let base = document.kafka.map(|node| kafka(node, &base, outside, problems)).unwrap_or(base);
-    let zone = document.zone.and_then(|node| zone(node, problems)).unwrap_or_else(|| "UTC".into());
+    let zone = document.zone.and_then(|node| windows::zone_setting(node, problems)).unwrap_or_else(|| "UTC".into());
     let sources = sources::sources(&document.sources, &base, outside, broken, problems);
     let streams = streams::streams(&document.streams, &sources, broken, problems);
+    let around = baselines::Around { streams: &streams, functions: &functions, zone: &zone };
+    let baselines = baselines::baselines(&document.baselines, &around, broken, problems);
     let around = elements::Around { streams: &streams, functions: &functions };
     let components = elements::components(&document.components, &around, broken, problems);
     let relations = elements::relations(&document.relations, &components, &around, broken, problems);
     let around = checks::Around {
         streams: &streams,
+        baselines: &baselines,
         components: &components,
         relations: &relations,
         functions: &functions,
-        zone,
+        zone: &zone,
     };
     let checks = checks::checks(&document.checks, &around, broken, problems);
-    unused(&sources, &streams, &components, &checks, problems);
-    let defined = finish_streams(&streams, &checks, problems);
+    let readers = readers(&baselines, &checks);
+    unused(&sources, &streams, &components, &readers, problems);
+    let defined = finish_streams(&streams, &readers, problems);
     let store = store(document.store, problems);
     let transitions = document.transitions.and_then(|node| transitions(node, &base, outside, problems));
     let listen = document.listen.and_then(|node| listen(node, problems));
     let workers = document.workers.and_then(|node| count(node, 1, 256, problems)).unwrap_or(1) as usize;
-    assemble(Parts { sources, streams: defined, components, relations, checks, functions, limits }, |settings| {
-        Settings {
+    assemble(
+        Parts { sources, streams: defined, baselines, components, relations, checks, functions, limits },
+        |settings| Settings {
             store,
             transitions,
             listen: listen.unwrap_or_else(|| "127.0.0.1:7979".to_owned()),
             workers,
             ..settings
+        },
+    )
+}
+
+/// One who reads a stream: the stream, the width of the window, and who it is.
+type Reader = (usize, Span, String);
+
+/// All baselines and checks, with what they read.
+fn readers(baselines: &Names<'_, BaselineEntry>, checks: &Names<'_, CheckEntry>) -> Vec<Reader> {
+    let mut readers = Vec::new();
+    for (name, _, entry) in baselines.iter() {
+        let baseline = &entry.definition;
+        readers.push((baseline.stream, windows::width(&baseline.window), format!("the baseline `{name}`")));
+    }
+    for (name, _, entry) in checks.iter() {
+        for (_, argument) in &entry.definition.arguments {
+            let Argument::Input(input) = argument else { continue };
+            let width = input.window.as_ref().map_or(Span::ZERO, windows::width);
+            readers.push((input.stream, width, format!("the check `{name}`")));
         }
-    })
+    }
+    readers
 }
 
 /// Streams with their time to live: at least as long as the widest window over each.
-fn finish_streams(
-    streams: &Names<'_, StreamEntry>,
-    checks: &Names<'_, CheckEntry>,
-    problems: &mut Problems,
-) -> Vec<Stream> {
+fn finish_streams(streams: &Names<'_, StreamEntry>, readers: &[Reader], problems: &mut Problems) -> Vec<Stream> {
     let mut widest = vec![(Span::ZERO, ""); streams.entries.len()];
-    for (check, _, entry) in checks.iter() {
-        for (_, argument) in &entry.definition.arguments {
-            let Argument::Input(input) = argument else { continue };
-            let Some(window) = &input.window else { continue };
-            widest[input.stream] = widest[input.stream].max((windows::width(window), check));
-        }
+    for (stream, width, reader) in readers {
+        widest[*stream] = widest[*stream].max((*width, reader));
     }
     let mut defined = Vec::new();
-    for ((name, _, entry), (widest, check)) in streams.entries.iter().zip(widest) {
+    for ((name, _, entry), (widest, reader)) in streams.entries.iter().zip(widest) {
         let Some(entry) = entry else { continue };
         let time_to_live = match &entry.time_to_live {
             Some((written, place)) if *written < widest => {
                 let message = format!("streams.{name}.time_to_live: {written} found, at least {widest} wanted");
-                problems.error(place, message).help(format!("the check `{check}` reads a window that is as long"));
+                problems.error(place, message).help(format!("{reader} reads a window that is as long"));
                 widest
             }
             Some((written, _)) => *written,
@@ -193,17 +213,11 @@ fn unused(
     sources: &Names<'_, SourceEntry>,
     streams: &Names<'_, StreamEntry>,
     components: &Names<'_, ElementEntry>,
-    checks: &Names<'_, CheckEntry>,
+    readers: &[Reader],
     problems: &mut Problems,
 ) {
     let mut read: BTreeSet<usize> = components.iter().filter_map(|(_, _, entry)| entry.for_each).collect();
-    for (_, _, entry) in checks.iter() {
-        for (_, argument) in &entry.definition.arguments {
-            if let Argument::Input(input) = argument {
-                read.insert(input.stream);
-            }
-        }
-    }
+    read.extend(readers.iter().map(|(stream, _, _)| *stream));
     for (at, (name, place, _)) in streams.entries.iter().enumerate() {
         if !read.contains(&at) {
             problems.warn(
@@ -225,6 +239,7 @@ fn unused(
 struct Parts<'a> {
     sources: Names<'a, SourceEntry>,
     streams: Vec<Stream>,
+    baselines: Names<'a, BaselineEntry>,
     components: Names<'a, ElementEntry>,
     relations: Names<'a, ElementEntry>,
     checks: Names<'a, CheckEntry>,
@@ -236,11 +251,15 @@ struct Parts<'a> {
 /// caller gives back the errors instead.
 fn assemble(parts: Parts<'_>, rest: impl FnOnce(Settings) -> Settings) -> Settings {
     let mut definitions = Definitions { streams: parts.streams, limits: parts.limits, ..Definitions::default() };
-    let (mut formats, mut source_settings) = (Vec::new(), Vec::new());
+    let (mut formats, mut source_settings, mut baselines) = (Vec::new(), Vec::new(), Vec::new());
     for source in parts.sources.entries.into_iter().filter_map(|(_, _, entry)| entry) {
         definitions.sources.push(source.definition);
         formats.push(source.format);
         source_settings.push(source.settings);
+    }
+    for baseline in parts.baselines.entries.into_iter().filter_map(|(_, _, entry)| entry) {
+        definitions.baselines.push(baseline.definition);
+        baselines.push(baseline.binding);
     }
     for (_, _, entry) in parts.components.iter() {
         let Element::Component(name) = &entry.element else { continue };
@@ -280,6 +299,7 @@ fn assemble(parts: Parts<'_>, rest: impl FnOnce(Settings) -> Settings) -> Settin
         listen: String::new(),
         workers: 1,
         bindings,
+        baselines,
         warnings: Vec::new(),
         files: [].into(),
     })
@@ -292,15 +312,6 @@ fn kafka(node: &Node, base: &Kafka, outside: &Outside<'_>, problems: &mut Proble
     let kafka = sources::kafka(&mut fields, base, outside, problems);
     fields.finish(problems);
     kafka
-}
-
-fn zone(node: &Node, problems: &mut Problems) -> Option<Arc<str>> {
-    let name = text(node, "a time zone such as Europe/Amsterdam", problems)?;
-    windows::zone(&name)
-        .map_err(|help| {
-            problems.error(&node.place, format!("zone: `{name}` is no time zone that is known")).help(help);
-        })
-        .ok()
 }
 
 impl Default for StoreSettings {

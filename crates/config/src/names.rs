@@ -48,6 +48,11 @@ impl<'b, T> Names<'b, T> {
         }
     }
 
+    /// Whether there is none that is wrong, or could not be read.
+    pub(crate) fn all_right(&self) -> bool {
+        self.broken.is_empty() && self.entries.iter().all(|(_, _, value)| value.is_some())
+    }
+
     /// The definitions that are right.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Place, &T)> {
         self.entries.iter().filter_map(|(name, place, value)| Some((name.as_str(), place, value.as_ref()?)))

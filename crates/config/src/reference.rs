@@ -3,7 +3,7 @@
 /// A section: its name, what it is about, and its settings with default and meaning.
 type Section = (&'static str, &'static str, &'static [(&'static str, &'static str, &'static str)]);
 
-const SECTIONS: [Section; 10] = [
+const SECTIONS: [Section; 11] = [
     (
         "kafka",
         "How Kafka is reached, by every source and by transitions, unless they say otherwise.",
@@ -68,6 +68,58 @@ const SECTIONS: [Section; 10] = [
         ],
     ),
     (
+        "baselines.NAME",
+        "What a metric stream is expected to be, learned for each of its instances. A baseline function is called with the \
+         batches of its training window; the online models `deviation` (what is unusual now) and `novelty` (what never \
+         was) learn from each point. What was learned is kept under other functions, arguments and training windows, and \
+         begins anew with another stream, window, downsampling, period or zone.",
+        &[
+            ("stream", "required", "The name of a metric stream."),
+            ("function", "required", "The name of a baseline function, or `deviation` or `novelty`."),
+            (
+                "arguments",
+                "none",
+                "By parameter: a literal, or `{ label: name }` of the stream's instances. For `deviation`: `scales` (4), how \
+                 many times the usual residual the bounds lie from the average.",
+            ),
+            (
+                "window",
+                "required",
+                "What is learned of: for a function `batching 1h` or `batching 1h in Europe/Amsterdam`, of a size that \
+                 divides the day or is whole days; for a model any window.",
+            ),
+            ("downsample", "required", "What each window is reduced to: exactly one downsampling."),
+            (
+                "period",
+                "`1d`; from batches of a day on 7 batches",
+                "Functions: the fundamental period, after which phases come again; a multiple of the batch, at most 10000 \
+                 of it.",
+            ),
+            (
+                "train",
+                "`4w`, at least two periods",
+                "Functions: the training window, at least the period and at most 10000 batches. There is no band before it \
+                 is full.",
+            ),
+            (
+                "adapt_after",
+                "the period",
+                "Functions: batches that a check found anomalous are marked so; a run of them that lasts longer than this is \
+                 what is normal now. At least a batch, and shorter than the training window.",
+            ),
+            (
+                "zone",
+                "top-level `zone`",
+                "Models with sliding windows: whose clock says which time of the day and week it is.",
+            ),
+            (
+                "keep",
+                "`train`; models: `4w`",
+                "How long what was learned of an instance is kept while it is silent; at least the training window.",
+            ),
+        ],
+    ),
+    (
         "components.NAME",
         "Components. In a name `{label}` stands for a label of an instance of `for_each`.",
         &[
@@ -98,7 +150,9 @@ const SECTIONS: [Section; 10] = [
                 "By parameter: a literal, `{ label: name }`, or `{ stream, window, downsample, points }`. A window is \
                  `sliding 5m every 30s`, `sliding 5m` or `batching 1d in Europe/Amsterdam`; a downsampling is `average`, \
                  `minimum`, `maximum`, `sum`, `count`, `last`, `rate` or `p95`, or a list of these; `points` is the length \
-                 of a series (60).",
+                 of a series (60). `{ baseline: NAME }` stands for the stream, window and downsampling of a baseline, and \
+                 may have more downsamplings behind its own; an input of such points has a baseline also where it does \
+                 not name it, if there is just one.",
             ),
             ("for", "`1 of 1`", "How many of the last results must say so before the state leaves CLEAR."),
             ("recover_for", "`1 of 1`", "How many of the last results must be CLEAR before it is CLEAR again."),

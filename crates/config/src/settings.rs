@@ -27,6 +27,8 @@ pub struct Settings {
     pub workers: usize,
     /// Which check is bound to what; in the order of `definitions.checks`.
     pub bindings: Vec<Binding>,
+    /// What each baseline learns, and how; in the order of `definitions.baselines`.
+    pub baselines: Vec<BaselineBinding>,
     /// What is legal and probably not meant.
     pub warnings: Vec<Warning>,
     pub(crate) files: Arc<[File]>,
@@ -125,4 +127,17 @@ pub struct Binding {
     pub elements: Vec<String>,
     /// What each parameter of the function gets: its name, and the argument as it would be written.
     pub arguments: Vec<(Arc<str>, String)>,
+}
+
+/// What a baseline learns, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaselineBinding {
+    /// The baseline.
+    pub baseline: Arc<str>,
+    /// Its function, or the online model.
+    pub function: Arc<str>,
+    /// The stream with its window and downsampling, as they would be written.
+    pub input: String,
+    /// What it is given: the arguments by parameter, then its own settings, each as it would be written.
+    pub settings: Vec<(Arc<str>, String)>,
 }

@@ -9,7 +9,7 @@ use model::definition::{Downsampling, Window};
 use std::sync::Arc;
 
 const SECOND: i64 = 1_000_000_000;
-const DAY: Span = Span::from_secs(86_400);
+pub(crate) const DAY: Span = Span::from_secs(86_400);
 /// A window is made of panes; more of them than this would cost more than anybody wants to pay.
 const MOST_SLIDES: i64 = 10_000;
 
@@ -117,6 +117,25 @@ pub(crate) fn zone(name: &str) -> Result<Arc<str>, String> {
     match crate::problem::nearest(name, known.iter().map(String::as_str)) {
         Some(near) => Err(format!("did you mean `{near}`?")),
         None => Err("zones have IANA names, such as Europe/Amsterdam".into()),
+    }
+}
+
+/// Reads a time zone.
+pub(crate) fn zone_setting(node: &Node, problems: &mut Problems) -> Option<Arc<str>> {
+    let name = text(node, "a time zone such as Europe/Amsterdam", problems)?;
+    zone(&name)
+        .map_err(|help| {
+            problems.error(&node.place, format!("{}: `{name}` is no time zone that is known", node.path)).help(help);
+        })
+        .ok()
+}
+
+/// A window as it is written where `zone` is that of batches which name none.
+pub(crate) fn as_written(window: &Window, zone: &str) -> String {
+    match window {
+        Window::Batching { size, zone: own } if **own == *zone => format!("batching {size}"),
+        Window::Batching { size, zone: own } => format!("batching {size} in {own}"),
+        Window::Sliding { .. } => window.to_string(),
     }
 }
 

@@ -11,8 +11,28 @@ use std::path::Path;
 const CASES: &str = include_str!("bad.txt");
 const EXAMPLE: &str = include_str!("example.yaml");
 
-/// A function with an error, for the case that asks for it.
-const BROKEN: &str = "//! Broken.\nparameters(#{ value: metric(\"the value\") });\nfn check(p) {\n    let x = ;\n}\n";
+/// Functions of users, each for the cases that hold a text: its name, that text, and the script.
+const SCRIPTS: [(&str, &str, &str); 5] = [
+    (
+        "broken",
+        "function: broken",
+        "//! Broken.\nparameters(#{ value: metric(\"the value\") });\nfn check(p) {\n    let x = ;\n}\n",
+    ),
+    (
+        "usual",
+        "function: usual",
+        "//! Usual.\nparameters(#{ factor: number(\"how often the spread\", 3), margin: number(\"what is added\") });\n\
+         fn baseline(p) { baseline(1, 1 - p.margin, 1 + p.factor) }\n",
+    ),
+    (
+        "unusual",
+        "function: unusual",
+        "//! Unusual.\nparameters(#{ metric: metric(\"what is held against its baseline\") });\n\
+         fn check(p) { if p.metric.deviation >= 1.0 { deviating(\"unusual\") } else { clear() } }\n",
+    ),
+    ("deviation", "# functions/deviation.rhai", "//! Mine.\nfn baseline(p) { baseline(1, 1, 1) }\n"),
+    ("novelty", "# functions/novelty.rhai", "//! Mine.\nfn baseline(p) { baseline(1, 1, 1) }\n"),
+];
 
 fn problems(yaml: &str) -> String {
     let mut files = Vec::new();
@@ -22,14 +42,13 @@ fn problems(yaml: &str) -> String {
             files.push(File { path: path.to_owned(), text: text.to_owned() });
         }
     }
-    let script = |name: &str, text: &str| Script {
+    let scripts = SCRIPTS.into_iter().filter(|(_, marker, _)| yaml.contains(marker)).map(|(name, _, text)| Script {
         name: name.to_owned(),
         path: format!("functions/{name}.rhai"),
         text: text.to_owned(),
-    };
-    let scripts = if yaml.contains("function: broken") { vec![script("broken", BROKEN)] } else { Vec::new() };
+    });
     let missing = |_: &str| Err(std::io::Error::new(std::io::ErrorKind::NotFound, "no such file"));
-    match load(&files, scripts, &|_| None, &missing) {
+    match load(&files, scripts.collect(), &|_| None, &missing) {
         Ok(settings) => settings.render_warnings(false),
         Err(errors) => errors.render(false),
     }

@@ -6,8 +6,9 @@ use crate::told::Told;
 use crate::{Committed, Durability, Error, Store, family};
 use engine::state::{AgendaRecord, Change, Entry, Restored};
 use model::{Element, Time};
-use rocksdb::{Direction, IteratorMode, WriteBatch, WriteOptions};
+use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
 use std::collections::HashMap;
+use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
 /// What stands first in the keys of `family::META`.
@@ -15,6 +16,7 @@ mod meta {
     pub(super) const SOURCE: u8 = b's';
     pub(super) const PARTITION: u8 = b'p';
     pub(super) const AGENDA: u8 = b'a';
+    pub(super) const BASELINE: u8 = b'b';
     pub(super) const SEQUENCE: u8 = b'q';
 }
 
@@ -66,11 +68,40 @@ impl Store {
                         _ => {}
                     }
                 }
-                Change::Baseline { .. }
-                | Change::BaselineInstance { .. }
-                | Change::Column { .. }
-                | Change::ColumnTrim { .. }
-                | Change::Model { .. } => {}
+                Change::Baseline { key, head } => {
+                    let place = Key::default().byte(meta::BASELINE).u64(*key);
+                    put_or_delete(self, &mut batch, family::META, place, head.as_ref());
+                    if head.is_none() {
+                        let (first, beyond) = (Key::number(*key).to_vec(), Key::beyond(*key).0);
+                        for of_baseline in [family::BASELINES, family::COLUMNS, family::MODELS] {
+                            batch.delete_range_cf(self.family(of_baseline), first.clone(), beyond.clone());
+                        }
+                        self.columns_low().remove(key);
+                    }
+                }
+                Change::BaselineInstance { key, labels, record } => {
+                    let place = Key::default().u64(*key).labels(labels);
+                    put_or_delete(self, &mut batch, family::BASELINES, place, record.as_ref());
+                }
+                Change::Column { key, end, record } => {
+                    put(self, &mut batch, family::COLUMNS, Key::default().u64(*key).time(*end), record);
+                    // What comes below what was trimmed is trimmed like all else.
+                    self.columns_low().entry(*key).and_modify(|low| *low = (*low).min(*end));
+                }
+                Change::ColumnTrim { key, before } => {
+                    // From where the last one ended: ranges that lie on top of each other make reading slow.
+                    let mut lows = self.columns_low();
+                    let low = lows.entry(*key).or_insert(Time::MIN);
+                    if *before > *low {
+                        let [from, to] = [*low, *before].map(|end| Key::default().u64(*key).time(end).0);
+                        batch.delete_range_cf(self.family(family::COLUMNS), from, to);
+                        *low = *before;
+                    }
+                }
+                Change::Model { key, row, record } => {
+                    let place = Key::default().u64(*key).u32(*row);
+                    put_or_delete(self, &mut batch, family::MODELS, place, record.as_ref());
+                }
                 Change::Journal { number, entry } => {
                     put(self, &mut batch, family::JOURNAL, Key::default().u64(*number), entry);
                 }
@@ -111,15 +142,28 @@ impl Store {
     /// Everything that is kept, in the order of keys.
     pub fn restore(&self) -> Result<Restored, Error> {
         Ok(Restored {
+            blocks: self.scan(family::BLOCKS, |key, value| Ok((key.u64()?, decode(value)?)))?,
+            columns: self.scan(family::COLUMNS, |key, value| Ok((key.u64()?, key.time()?, decode(value)?)))?,
+            models: self.scan(family::MODELS, |key, value| Ok((key.u64()?, key.u32()?, decode(value)?)))?,
+            journal: self.journal()?,
+            ..self.restore_outline()?
+        })
+    }
+
+    /// The same without what is large and says little by itself: blocks, columns, models, the journal.
+    pub(crate) fn restore_outline(&self) -> Result<Restored, Error> {
+        Ok(Restored {
             sources: self.meta(meta::SOURCE, |key, value| Ok((key.text()?, decode(value)?)))?,
             partitions: self.meta(meta::PARTITION, |key, value| Ok((key.partition()?, decode(value)?)))?,
             agendas: self.meta(meta::AGENDA, |key, value| Ok((key.texts()?, decode(value)?)))?,
             instances: self.scan(family::INSTANCES, |key, value| Ok((key.u64()?, key.labels()?, decode(value)?)))?,
             checks: self.scan(family::CHECKS, |key, value| Ok((key.check()?, decode(value)?)))?,
             elements: self.scan(family::ELEMENTS, |key, value| Ok((key.element()?, decode(value)?)))?,
-            blocks: self.scan(family::BLOCKS, |key, value| Ok((key.u64()?, decode(value)?)))?,
-            journal: self.journal()?,
+            baselines: self.meta(meta::BASELINE, |key, value| Ok((key.u64()?, decode(value)?)))?,
+            baseline_instances: self
+                .scan(family::BASELINES, |key, value| Ok((key.u64()?, key.labels()?, decode(value)?)))?,
             sequence: self.last_sequence()?,
+            ..Restored::default()
         })
     }
 
@@ -145,6 +189,11 @@ impl Store {
     pub(crate) fn stored_clock(&self) -> Result<Option<Time>, Error> {
         let agendas: Vec<AgendaRecord> = self.meta(meta::AGENDA, |_, value| decode(value))?;
         Ok(agendas.iter().filter_map(|record| Some(record.place?.time)).max())
+    }
+
+    /// Changed while a batch is made: where it cannot be written the process stops.
+    fn columns_low(&self) -> MutexGuard<'_, HashMap<u64, Time>> {
+        self.columns_low.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn has_element(&self, element: &Element) -> Result<bool, Error> {
@@ -181,14 +230,17 @@ impl Store {
         wanted: impl Fn(&[u8]) -> bool,
         mut read: impl FnMut(&mut Parts<'_>, &[u8]) -> Result<T, Damaged>,
     ) -> Result<Vec<T>, Error> {
+        let mut how = ReadOptions::default();
+        // What is read once at a start is not worth a place in the cache.
+        how.fill_cache(false);
+        let mut records = self.db.raw_iterator_cf_opt(self.family(family), how);
+        records.seek(from);
         let mut found = Vec::new();
-        for item in self.db.iterator_cf(self.family(family), IteratorMode::From(from, Direction::Forward)) {
-            let (key, value) = item.map_err(|error| self.failed(error))?;
-            if !wanted(&key) {
-                break;
-            }
-            found.push(read(&mut Parts(&key), &value).map_err(|damaged| self.damaged(family, damaged))?);
+        while let Some((key, value)) = records.item().filter(|(key, _)| wanted(key)) {
+            found.push(read(&mut Parts(key), value).map_err(|damaged| self.damaged(family, damaged))?);
+            records.next();
         }
+        records.status().map_err(|error| self.failed(error))?;
         Ok(found)
     }
 }

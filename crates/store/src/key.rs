@@ -4,8 +4,11 @@
 
 use crate::records::Damaged;
 use engine::state::{CheckKey, PartitionKey};
-use model::{Element, Labels};
+use model::{Element, Labels, Time};
 use std::sync::Arc;
+
+/// The bit that tells whether a time lies before the epoch.
+const SIGN: u64 = 1 << 63;
 
 /// A key in the making.
 #[derive(Default)]
@@ -24,6 +27,25 @@ impl Key {
     pub(crate) fn u64(mut self, number: u64) -> Key {
         self.0.extend(number.to_be_bytes());
         self
+    }
+
+    pub(crate) fn u32(mut self, number: u32) -> Key {
+        self.0.extend(number.to_be_bytes());
+        self
+    }
+
+    /// With the sign turned over, times before the epoch sort before the others.
+    pub(crate) fn time(self, time: Time) -> Key {
+        self.u64(time.nanos() as u64 ^ SIGN)
+    }
+
+    /// A key after all that begin with this number.
+    pub(crate) fn beyond(number: u64) -> Key {
+        match number.checked_add(1) {
+            Some(next) => Key::default().u64(next),
+            // No key that begins with a number goes on with so many of these.
+            None => Key(vec![0xff; 32]),
+        }
     }
 
     pub(crate) fn text(mut self, text: &str) -> Key {
@@ -86,6 +108,14 @@ impl Parts<'_> {
 
     pub(crate) fn u64(&mut self) -> Result<u64, Damaged> {
         Ok(u64::from_be_bytes(self.bytes()?))
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, Damaged> {
+        Ok(u32::from_be_bytes(self.bytes()?))
+    }
+
+    pub(crate) fn time(&mut self) -> Result<Time, Damaged> {
+        Ok(Time::from_nanos((self.u64()? ^ SIGN) as i64))
     }
 
     pub(crate) fn text(&mut self) -> Result<Arc<str>, Damaged> {
@@ -162,6 +192,19 @@ mod tests {
         for (key, written) in keys.iter().zip(&written) {
             assert_eq!(Parts(written).check().as_ref(), Ok(key));
         }
+    }
+
+    #[test]
+    fn times_sort_as_they_come_and_before_what_is_beyond() {
+        for number in [0, u64::MAX] {
+            let times = [Time::MIN, Time::from_nanos(-1), Time::from_nanos(0), Time::MAX];
+            let written = times.map(|time| Key::default().u64(number).time(time).0);
+            assert!(written.is_sorted());
+            assert!(written[3] < Key::beyond(number).0);
+            let read = written.map(|written| Parts(&written[8..]).time().expect("a time"));
+            assert_eq!(read, times);
+        }
+        assert_eq!(Key::beyond(0).0, Key::number(1));
     }
 
     #[test]

@@ -10,11 +10,12 @@ mod open;
 mod records;
 mod told;
 
-pub use open::{MARKER, VERSION};
+pub use open::{MARKER, VERSION, look};
 pub use told::{EXPIRED_AT_ONCE, Since, Told};
 
-use model::Span;
+use model::{Span, Time};
 use rocksdb::{ColumnFamily, DB};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize};
@@ -65,7 +66,7 @@ pub enum Error {
         file: String,
     },
     /// A folder of another version.
-    #[error("{}: was written in version {found} of the state format; this program reads version {wanted}", path.display())]
+    #[error("{}: was written in version {found} of the state format; this program reads version {wanted}; give it an empty folder", path.display())]
     Version {
         /// The folder.
         path: PathBuf,
@@ -108,6 +109,8 @@ pub struct Store {
     keep_journal: bool,
     /// What lies below has been trimmed: reading begins here and does not wade through what was deleted.
     journal_low: AtomicU64,
+    /// The same for the columns of each baseline that was trimmed since the start.
+    columns_low: Mutex<HashMap<u64, Time>>,
     /// The same for the outbox; whoever trims holds it.
     outbox_low: Mutex<u64>,
     outbox_len: AtomicUsize,
@@ -122,6 +125,10 @@ mod family {
     pub(crate) const CHECKS: &str = "checks";
     pub(crate) const ELEMENTS: &str = "elements";
     pub(crate) const BLOCKS: &str = "blocks";
+    /// The instances of baselines. Their heads are small and stand in `META`.
+    pub(crate) const BASELINES: &str = "baselines";
+    pub(crate) const COLUMNS: &str = "columns";
+    pub(crate) const MODELS: &str = "models";
     pub(crate) const JOURNAL: &str = "journal";
     /// What was told, by sequence number. The families below only point to it.
     pub(crate) const TOLD: &str = "told";
@@ -129,7 +136,8 @@ mod family {
     pub(crate) const IDS: &str = "ids";
     pub(crate) const OUTBOX: &str = "outbox";
 
-    pub(crate) const ALL: [&str; 10] = [META, INSTANCES, CHECKS, ELEMENTS, BLOCKS, JOURNAL, TOLD, HISTORY, IDS, OUTBOX];
+    pub(crate) const ALL: [&str; 13] =
+        [META, INSTANCES, CHECKS, ELEMENTS, BLOCKS, BASELINES, COLUMNS, MODELS, JOURNAL, TOLD, HISTORY, IDS, OUTBOX];
 }
 
 impl Store {

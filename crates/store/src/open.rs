@@ -1,7 +1,8 @@
 //! Opening: whether a folder is ours, and how RocksDB runs in it.
 
-use crate::{Error, Options, Store, family};
-use model::Time;
+use crate::{Durability, Error, Options, Store, family};
+use engine::state::Restored;
+use model::{Span, Time};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind, InfoLogger,
     LogLevel, WriteBufferManager,
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize};
 /// The file that makes a folder ours; it holds the version that wrote it.
 pub const MARKER: &str = "VITALSIGN";
 /// The version of everything in the folder.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What stands before the version in the marker.
 const MAGIC: &str = "vitalsign state ";
@@ -29,31 +30,28 @@ impl Store {
     pub fn open(options: &Options) -> Result<Store, Error> {
         let path = &options.path;
         claim(path)?;
-        let folder = path.join(DATABASE);
-        // RocksDB would take a folder without this file for an empty one and start afresh in it.
-        let complete = folder.join("CURRENT").exists();
-        if !complete && let Some(file) = data_file(&folder).map_err(|error| io(path, &error))? {
-            let message = format!("`{DATABASE}/CURRENT` is missing beside `{file}`");
-            return Err(Error::Corrupt { path: path.clone(), message });
-        }
-
-        let (database, families) = tuned(options, !complete);
-        let db = DB::open_cf_descriptors(&database, &folder, families).map_err(|error| failure(path, error))?;
-        let mut store = Store {
-            db,
-            path: path.clone(),
-            durability: options.durability,
-            history: options.history,
-            keep_journal: options.keep_journal,
-            journal_low: AtomicU64::new(0),
-            outbox_low: Mutex::new(0),
-            outbox_len: AtomicUsize::new(0),
-            clock_ns: AtomicI64::new(i64::MIN),
-        };
+        let (database, families) = tuned(options.memory_bytes, !has_begun(path)?);
+        let db = DB::open_cf_descriptors(&database, path.join(DATABASE), families);
+        let mut store = Store::of(db.map_err(|error| failure(path, error))?, options);
         store.journal_low = AtomicU64::new(store.first_number(family::JOURNAL)?.unwrap_or(0));
         store.outbox_len = AtomicUsize::new(store.count_outbox(0, u64::MAX)?);
         store.clock_ns = AtomicI64::new(store.stored_clock()?.map_or(i64::MIN, Time::nanos));
         Ok(store)
+    }
+
+    fn of(db: DB, options: &Options) -> Store {
+        Store {
+            db,
+            path: options.path.clone(),
+            durability: options.durability,
+            history: options.history,
+            keep_journal: options.keep_journal,
+            journal_low: AtomicU64::new(0),
+            columns_low: Mutex::default(),
+            outbox_low: Mutex::new(0),
+            outbox_len: AtomicUsize::new(0),
+            clock_ns: AtomicI64::new(i64::MIN),
+        }
     }
 
     /// Flushes the log to the disk and closes. A store that is only dropped loses nothing either, unless
@@ -63,6 +61,32 @@ impl Store {
         // What fails here was not promised: a commit that must last is flushed by itself.
         let _ = self.db.flush_wal(true);
     }
+}
+
+/// What the store in a folder keeps, without what is large and says little by itself: blocks, columns, models and
+/// the journal are empty. None where there is no store yet. Nothing is written, and a process may hold the folder
+/// meanwhile: it is then what had been committed a moment ago.
+///
+/// # Errors
+/// As for `open`, but for a folder that is held.
+pub fn look(path: &Path) -> Result<Option<Restored>, Error> {
+    // A process that holds the folder may remove a file between the reading of its name and of what is in it.
+    look_once(path).or_else(|_| look_once(path)).or_else(|_| look_once(path))
+}
+
+fn look_once(path: &Path) -> Result<Option<Restored>, Error> {
+    if !is_marked(path)? || !has_begun(path)? {
+        return Ok(None);
+    }
+    let memory_bytes = 16 << 20;
+    let (mut database, families) = tuned(memory_bytes, false);
+    // All files are opened at once, so that none can go before it is read.
+    database.set_max_open_files(-1);
+    let db = DB::open_cf_descriptors_read_only(&database, path.join(DATABASE), families, false);
+    let db = db.map_err(|error| failure(path, error))?;
+    let (durability, history, keep_journal) = (Durability::Process, Span::ZERO, true);
+    let options = Options { path: path.to_path_buf(), durability, history, memory_bytes, keep_journal };
+    Store::of(db, &options).restore_outline().map(Some)
 }
 
 /// An error of RocksDB, by what the operator can do about it.
@@ -86,9 +110,23 @@ fn io(path: &Path, error: &std::io::Error) -> Error {
 
 /// Makes sure that the folder is ours, and marks it where it is new. A folder that is not is not touched.
 fn claim(path: &Path) -> Result<(), Error> {
+    if is_marked(path)? {
+        return Ok(());
+    }
     let failed = |error: std::io::Error| io(path, &error);
-    let marker = path.join(MARKER);
-    match fs::read(&marker) {
+    fs::create_dir_all(path).map_err(failed)?;
+    let unfinished = path.join(UNFINISHED);
+    let mut file = File::create(&unfinished).map_err(failed)?;
+    writeln!(file, "{MAGIC}{VERSION}").map_err(failed)?;
+    file.sync_all().map_err(failed)?;
+    fs::rename(&unfinished, path.join(MARKER)).map_err(failed)?;
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+/// Whether the folder is marked as ours, in this version. One that is not is empty, or not there.
+fn is_marked(path: &Path) -> Result<bool, Error> {
+    let failed = |error: std::io::Error| io(path, &error);
+    match fs::read(path.join(MARKER)) {
         Ok(text) => {
             let text = String::from_utf8_lossy(&text);
             let Some(found) = text.strip_prefix(MAGIC) else {
@@ -98,25 +136,32 @@ fn claim(path: &Path) -> Result<(), Error> {
             if found != VERSION.to_string() {
                 return Err(Error::Version { path: path.to_path_buf(), found, wanted: VERSION });
             }
-            return Ok(());
+            return Ok(true);
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-
-    fs::create_dir_all(path).map_err(failed)?;
+    if !path.exists() {
+        return Ok(false);
+    }
     for entry in fs::read_dir(path).map_err(failed)? {
         let file = entry.map_err(failed)?.file_name();
         if file != UNFINISHED {
             return Err(Error::Foreign { path: path.to_path_buf(), file: file.to_string_lossy().into_owned() });
         }
     }
-    let unfinished = path.join(UNFINISHED);
-    let mut file = File::create(&unfinished).map_err(failed)?;
-    writeln!(file, "{MAGIC}{VERSION}").map_err(failed)?;
-    file.sync_all().map_err(failed)?;
-    fs::rename(&unfinished, &marker).map_err(failed)?;
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(failed)
+    Ok(false)
+}
+
+/// Whether there is a database. RocksDB would take a folder without this file for an empty one and start afresh in it.
+fn has_begun(path: &Path) -> Result<bool, Error> {
+    let folder = path.join(DATABASE);
+    let complete = folder.join("CURRENT").exists();
+    if !complete && let Some(file) = data_file(&folder).map_err(|error| io(path, &error))? {
+        let message = format!("`{DATABASE}/CURRENT` is missing beside `{file}`");
+        return Err(Error::Corrupt { path: path.to_path_buf(), message });
+    }
+    Ok(complete)
 }
 
 /// A file that RocksDB writes only once it has begun in earnest.
@@ -134,8 +179,8 @@ fn data_file(folder: &Path) -> std::io::Result<Option<String>> {
 }
 
 /// How RocksDB runs. All families share one cache, and write buffers are charged to it: it bounds both together.
-fn tuned(options: &Options, create: bool) -> (rocksdb::Options, Vec<ColumnFamilyDescriptor>) {
-    let memory = options.memory_bytes.max(8 << 20);
+fn tuned(memory_bytes: usize, create: bool) -> (rocksdb::Options, Vec<ColumnFamilyDescriptor>) {
+    let memory = memory_bytes.max(8 << 20);
     let cache = Cache::new_lru_cache(memory);
 
     let mut database = rocksdb::Options::default();
@@ -178,9 +223,10 @@ fn tuned(options: &Options, create: bool) -> (rocksdb::Options, Vec<ColumnFamily
         family.set_max_write_buffer_number(2);
         family.set_target_file_size_base(16 << 20);
         family.set_max_bytes_for_level_base(64 << 20);
-        if name == family::BLOCKS {
-            // Blocks are large and rewritten in rotation. Kept apart from their keys they are not copied by
-            // each compaction; files are collected once half of what they hold has been rewritten.
+        if name == family::BLOCKS || name == family::COLUMNS {
+            // Blocks are large and rewritten in rotation, columns are large and trimmed from one end. Kept apart
+            // from their keys they are not copied by each compaction; files are collected once half of what they
+            // hold is not needed any more.
             family.set_enable_blob_files(true);
             family.set_min_blob_size(4 << 10);
             family.set_blob_file_size(32 << 20);

@@ -1,16 +1,16 @@
 //! How records lie on disk: the twins of what `engine` and `model` hold, field by field. Whole numbers are
 //! varints (LEB128, signed ones in zigzag), doubles their eight bytes, so that NaN and -0.0 come back bit
-//! for bit. The first byte of each record is the version of this page: whoever adds, drops or moves a
+//! for bit. What a baseline learned from a window is columns, which lie there as they are in memory. The first byte of each record is the version of this page: whoever adds, drops or moves a
 //! field raises it, and `VERSION` with it.
 
 use crate::told::Told;
 use engine::state::*;
 use model::transition::{Cause, Health};
-use model::{Counters, Element, Event, Labels, State, Time, Transition};
+use model::{Band, Counters, Element, Event, Labels, Reading, State, Time, Transition};
 use std::sync::Arc;
 
 /// The first byte of each record.
-const RECORD_VERSION: u8 = 1;
+const RECORD_VERSION: u8 = 2;
 
 /// Why a record or key cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,23 @@ pub(crate) fn decode<T: Wire>(bytes: &[u8]) -> Result<T, Damaged> {
 pub(crate) trait Wire: Sized {
     fn write(&self, out: &mut Vec<u8>);
     fn read(input: &mut &[u8]) -> Result<Self, Damaged>;
+
+    /// Writes the items of a list; what lies there as in memory is written as a whole.
+    fn write_all(items: &[Self], out: &mut Vec<u8>) {
+        for item in items {
+            item.write(out);
+        }
+    }
+
+    /// Reads this many items of a list.
+    fn read_all(input: &mut &[u8], length: usize) -> Result<Vec<Self>, Damaged> {
+        // Nothing takes less than a byte: a damaged length does not ask for more memory than the record has.
+        let mut list = Vec::with_capacity(length.min(input.len()));
+        for _ in 0..length {
+            list.push(Self::read(input)?);
+        }
+        Ok(list)
+    }
 }
 
 /// Writes and reads structs field by field, in the order given; a field that is forgotten does not compile.
@@ -62,12 +79,18 @@ record! {
     Instant { time, phase }
     AgendaRecord { origin, place }
     InstanceRecord { begin, born, last_sample, points, events }
-    KeptPoint { start, end, count, values, incomplete, readings: Vec::new() }
+    KeptPoint { start, end, count, values, incomplete, readings }
     Event { time, kind, topic, partition, offset, body }
     CheckRecord { state, since, results, message, evidence, missing_at, missed, expires_at, error }
     ActiveError { kind, message, line, column, since }
     ElementRecord { kind, labels, instance, definition, own, propagated, error }
     Standing { state, since, sequence, message }
+    Band { average, lower, higher }
+    Reading { band, score, stale }
+    BaselineHead { name, agenda, determines, derives, kept_from }
+    BaselineRecord { row, since, band, asked, error }
+    ColumnRecord { start, values, counts, anomalous }
+    ModelRecord { end, bytes }
     BlockRecord { lane, positions, series }
     SeriesRecord { number, name, labels, panes, carry, events }
     PaneRecord { start_ns, count, sum, minimum, maximum, last_ns, last, values, buckets, samples, delta }
@@ -169,6 +192,12 @@ impl Wire for u8 {
     fn read(input: &mut &[u8]) -> Result<Self, Damaged> {
         Ok(take_array::<1>(input)?[0])
     }
+    fn write_all(items: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(items);
+    }
+    fn read_all(input: &mut &[u8], length: usize) -> Result<Vec<u8>, Damaged> {
+        take(input, length).map(<[u8]>::to_vec)
+    }
 }
 
 impl Wire for bool {
@@ -256,6 +285,27 @@ impl Wire for f64 {
     }
 }
 
+/// Four bytes, little-endian. A column is one copy, in either direction.
+impl Wire for f32 {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend(self.to_bits().to_le_bytes());
+    }
+    fn read(input: &mut &[u8]) -> Result<Self, Damaged> {
+        Ok(f32::from_bits(u32::from_le_bytes(take_array(input)?)))
+    }
+    fn write_all(items: &[f32], out: &mut Vec<u8>) {
+        let written = out.len();
+        out.resize(written + size_of_val(items), 0);
+        for (item, place) in items.iter().zip(out[written..].as_chunks_mut::<4>().0) {
+            *place = item.to_bits().to_le_bytes();
+        }
+    }
+    fn read_all(input: &mut &[u8], length: usize) -> Result<Vec<f32>, Damaged> {
+        let bytes = take(input, length.checked_mul(4).ok_or(Damaged("a record is cut short"))?)?;
+        Ok(bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_bits(u32::from_le_bytes(*bytes))).collect())
+    }
+}
+
 impl Wire for Time {
     fn write(&self, out: &mut Vec<u8>) {
         self.nanos().write(out);
@@ -312,18 +362,11 @@ impl<T: Wire> Wire for Option<T> {
 impl<T: Wire> Wire for Vec<T> {
     fn write(&self, out: &mut Vec<u8>) {
         self.len().write(out);
-        for item in self {
-            item.write(out);
-        }
+        T::write_all(self, out);
     }
     fn read(input: &mut &[u8]) -> Result<Self, Damaged> {
         let length = usize::read(input)?;
-        // Nothing takes less than a byte: a damaged length does not ask for more memory than the record has.
-        let mut list = Vec::with_capacity(length.min(input.len()));
-        for _ in 0..length {
-            list.push(T::read(input)?);
-        }
-        Ok(list)
+        T::read_all(input, length)
     }
 }
 
@@ -377,6 +420,21 @@ mod tests {
     }
 
     #[test]
+    fn columns_keep_their_bits_and_cost_nothing_beside_them() {
+        let values: Vec<f32> = [0, 1, 0x7fc0_0001, 0x8000_0000, 0xff80_0000, u32::MAX].map(f32::from_bits).to_vec();
+        let column = ColumnRecord { start: Time::MIN, values, counts: (0..=255).collect(), anomalous: vec![1] };
+        let whole = encode(&column);
+        assert_eq!(whole.len(), 1 + 10 + (1 + 6 * 4) + (2 + 256) + (1 + 1));
+        let found: ColumnRecord = decode(&whole).expect("a column");
+        assert_eq!((found.start, &found.counts, &found.anomalous), (Time::MIN, &column.counts, &column.anomalous));
+        let bits = |column: &ColumnRecord| column.values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&found), bits(&column));
+        assert!((0..whole.len()).all(|length| decode::<ColumnRecord>(&whole[..length]).is_err()));
+        let huge = [&[RECORD_VERSION][..], &[0xff; 9], &[1]].concat();
+        assert!(decode::<Vec<f32>>(&huge).is_err() && decode::<Vec<u8>>(&huge).is_err());
+    }
+
+    #[test]
     fn damage_is_told_and_not_a_crash() {
         let whole = encode(&vec![Some(Labels::new([("host", "web-1")])), None]);
         assert!(decode::<Vec<Option<Labels>>>(&whole).is_ok());
@@ -385,7 +443,7 @@ mod tests {
         }
         let long = [whole.as_slice(), &[0]].concat();
         assert_eq!(decode::<Vec<Option<Labels>>>(&long), Err(Damaged("a record is too long")));
-        assert_eq!(decode::<u64>(&[2, 0]), Err(Damaged("a record is of another version")));
+        assert_eq!(decode::<u64>(&[1, 0]), Err(Damaged("a record is of another version")));
         let huge = [&[RECORD_VERSION][..], &[0xff; 9], &[1]].concat();
         assert!(decode::<Vec<u64>>(&huge).is_err());
         assert!(decode::<u64>(&[RECORD_VERSION, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]).is_err());
@@ -399,7 +457,7 @@ mod tests {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             hex,
-            "0101ac020102\
+            "0201ac020102\
             00000000000000000000000000000000\
             00000000000000f03f00000001"
         );

@@ -55,10 +55,10 @@ fn a_folder_that_is_not_there_or_was_not_finished_is_made() {
 fn another_version_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     written(folder.path());
-    fs::write(folder.path().join(MARKER), "vitalsign state 7\n").expect("a marker");
+    fs::write(folder.path().join(MARKER), "vitalsign state 1\n").expect("a marker");
     assert_eq!(
         refused(folder.path()),
-        "FOLDER: was written in version 7 of the state format; this program reads version 1"
+        "FOLDER: was written in version 1 of the state format; this program reads version 2; give it an empty folder"
     );
 }
 
@@ -154,6 +154,28 @@ fn a_second_process_is_turned_away() {
         assert!(text.contains(&folder.path().display().to_string()), "{text}");
     });
     open(folder.path()).close();
+}
+
+#[test]
+fn a_store_is_looked_at_while_a_process_holds_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("state");
+    assert!(store::look(&path).expect("nothing yet").is_none());
+    assert!(!path.exists());
+    with_child(&path, 30, || {
+        let seen = store::look(&path).expect("a look").expect("a store");
+        assert!(seen.sequence >= 30, "{}", seen.sequence);
+        assert_eq!(seen.elements[0].0, Element::component("checkout"));
+        assert!(seen.blocks.is_empty());
+    });
+    let before = files(&path);
+    assert!(store::look(&path).expect("a look").expect("a store").sequence >= 30);
+    assert!(before == files(&path), "looking has changed the folder");
+
+    fs::write(path.join(MARKER), "vitalsign state 1\n").expect("a marker");
+    assert!(matches!(store::look(&path), Err(Error::Version { .. })));
+    fs::remove_file(path.join(MARKER)).expect("no marker");
+    assert!(matches!(store::look(&path), Err(Error::Foreign { .. })));
 }
 
 #[test]

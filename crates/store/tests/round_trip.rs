@@ -5,7 +5,7 @@ mod common;
 use common::{element, open, options, transition};
 use engine::state::*;
 use model::transition::{Cause, Health};
-use model::{Counters, Element, Event, Labels, State, Time};
+use model::{Band, Counters, Element, Event, Labels, Reading, State, Time};
 use store::{Options, Store};
 
 const DOUBLES: [f64; 8] =
@@ -53,13 +53,15 @@ fn everything() -> (Vec<Change>, Restored) {
         recreated: u64::MAX,
     };
     let agenda = AgendaRecord { origin: Some(Time::MIN), place: Some(Instant { time: Time::from_nanos(1), phase: 1 }) };
+    let band = Band { average: -0.0, lower: f64::MIN, higher: f64::MAX };
+    let reading = Reading { band, score: Some(f64::INFINITY), stale: true };
     let point = |number: f64| KeptPoint {
         start: Time::MIN,
         end: Time::MAX,
         count: u64::MAX,
         values: vec![number, -number],
         incomplete: true,
-        readings: Vec::new(),
+        readings: vec![None, Some(reading), Some(Reading { score: None, stale: false, ..reading })],
     };
     let instance = InstanceRecord {
         begin: Time::MIN,
@@ -153,6 +155,7 @@ fn everything() -> (Vec<Change>, Restored) {
         blocks: [255, 256, u64::MAX].map(|number| (number, block.clone())).to_vec(),
         journal: (255..).zip(entries).collect(),
         sequence: u64::MAX,
+        ..Restored::default()
     };
     (changes, restored)
 }

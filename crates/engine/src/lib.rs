@@ -120,6 +120,10 @@ pub struct FeedDescription {
     pub window: Option<Window>,
     /// What its windows are reduced to.
     pub downsample: Vec<Downsampling>,
+    /// The sorted names of its agenda's sources.
+    pub sources: Vec<Arc<str>>,
+    /// The names of the baselines whose readings its points have, in their order.
+    pub baselines: Vec<Arc<str>>,
 }
 
 impl Engine {
@@ -354,8 +358,17 @@ impl Engine {
     pub fn feeds(&self) -> impl Iterator<Item = FeedDescription> + '_ {
         self.plan.feeds.iter().map(|feed| {
             let lane = &self.plan.lanes[feed.lane];
-            let (stream, window) = (lane.stream, lane.window.clone());
-            FeedDescription { fingerprint: feed.fingerprint, stream, window, downsample: feed.downsample.clone() }
+            let name = |lesson: &usize| {
+                self.plan.definitions.baselines[self.plan.lessons[*lesson].baseline].name.clone()
+            };
+            FeedDescription {
+                fingerprint: feed.fingerprint,
+                stream: lane.stream,
+                window: lane.window.clone(),
+                downsample: feed.downsample.clone(),
+                sources: self.plan.agendas[feed.agenda].names.clone(),
+                baselines: feed.lessons.iter().map(name).collect(),
+            }
         })
     }
 

@@ -358,6 +358,8 @@ fn shown(restored: &Restored) -> Restored {
         instances: restored.instances.clone(),
         checks: restored.checks.clone(),
         elements: restored.elements.clone(),
+        baselines: restored.baselines.clone(),
+        baseline_instances: restored.baseline_instances.clone(),
         sequence: restored.sequence,
         ..Restored::default()
     }
@@ -370,6 +372,8 @@ fn served(settings: &Settings, engine: &Engine, shown: &Restored, store: &Arc<St
         stream: streams[feed.stream].name.clone(),
         window: feed.window,
         downsample: feed.downsample,
+        sources: feed.sources,
+        baselines: feed.baselines,
     });
     let view = View::new(settings.definitions.clone(), feeds, shown, RECENT_CHANGES);
     view.recall(store)?;

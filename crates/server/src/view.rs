@@ -3,10 +3,13 @@
 //! a commit is taken over; and since only commits are taken over, nothing is told that a restart could
 //! take back.
 
+mod baselines;
 mod recent;
 
+pub use baselines::{BaselineInstanceView, BaselineView, ReadingView};
 pub use recent::{Commit, Next, Told};
 
+use baselines::{Baselines, Readings};
 use engine::state::{
     ActiveError, Change, CheckKey, CheckRecord, ElementRecord, InstanceRecord, KeptPoint, PartitionKey,
     PartitionRecord, Restored, SourceRecord,
@@ -46,6 +49,10 @@ pub struct Feed {
     pub window: Option<Window>,
     /// What the values of a kept point are, in their order.
     pub downsample: Vec<Downsampling>,
+    /// The sorted names of the sources whose clock it follows.
+    pub sources: Vec<Arc<str>>,
+    /// The names of the baselines whose readings a kept point has, in their order.
+    pub baselines: Vec<Arc<str>>,
 }
 
 /// An element as it stood after some change.
@@ -137,6 +144,8 @@ struct Held {
     checks: BTreeMap<CheckKey, CheckView>,
     /// By stream, instance and feed.
     instances: BTreeMap<Arc<str>, BTreeMap<Labels, BTreeMap<u64, FeedInstance>>>,
+    baselines: Baselines,
+    readings: Readings,
     sources: BTreeMap<Arc<str>, SourceRecord>,
     partitions: BTreeMap<PartitionKey, PartitionRecord>,
     ends: HashMap<PartitionKey, i64>,
@@ -175,6 +184,12 @@ impl View {
         };
         for (feed, labels, record) in &restored.instances {
             held.put_instance(&feeds, *feed, labels, Some(record));
+        }
+        for (key, head) in &restored.baselines {
+            baselines::put_head(&mut held.baselines, *key, Some(head));
+        }
+        for (key, labels, record) in &restored.baseline_instances {
+            baselines::put_instance(&mut held.baselines, *key, labels, Some(record));
         }
         View {
             definitions,
@@ -229,13 +244,15 @@ impl View {
                 Change::Check { key, record: None } => {
                     held.checks.remove(key);
                 }
+                Change::Baseline { key, head } => baselines::put_head(&mut held.baselines, *key, head.as_ref()),
+                Change::BaselineInstance { key, labels, record } => {
+                    baselines::put_instance(&mut held.baselines, *key, labels, record.as_ref());
+                }
                 Change::Sequence(last) => held.sequence = held.sequence.max(*last),
                 Change::Element { .. }
                 | Change::Transition(_)
                 | Change::Agenda { .. }
                 | Change::Block { .. }
-                | Change::Baseline { .. }
-                | Change::BaselineInstance { .. }
                 | Change::Column { .. }
                 | Change::ColumnTrim { .. }
                 | Change::Model { .. }
@@ -324,6 +341,16 @@ impl View {
         instances.range((from, Bound::Unbounded)).take(most).filter_map(|(labels, feeds)| show(labels, feeds)).collect()
     }
 
+    /// All baselines that are defined, by name and by the sources whose clock they follow.
+    pub fn baselines(&self) -> Vec<BaselineView> {
+        baselines::list(&self.read(), &self.definitions, &self.feeds)
+    }
+
+    /// The instances of a baseline that follow on this one, `most` at most.
+    pub fn baseline_instances(&self, key: u64, after: Option<&Labels>, most: usize) -> Vec<BaselineInstanceView> {
+        baselines::instances(&self.read(), &self.definitions, &self.feeds, key, after, most)
+    }
+
     /// A source as it stands; all is empty while nothing was committed for it.
     pub fn source(&self, name: &Arc<str>) -> SourceView {
         let held = self.read();
@@ -383,21 +410,23 @@ impl Held {
         // A feed that is no longer configured is dropped by the engine; until then it is nobody's instance.
         let Some(Feed { stream, .. }) = feeds.get(&feed) else { return };
         let instances = self.instances.entry(stream.clone()).or_default();
-        match record {
+        let is = record.and_then(|record| record.points.last());
+        let was = match record {
             Some(record) => {
                 let InstanceRecord { born, last_sample, .. } = *record;
-                let shown = FeedInstance { born, last_sample, newest: record.points.last().cloned() };
-                instances.entry(labels.clone()).or_default().insert(feed, shown);
+                let shown = FeedInstance { born, last_sample, newest: is.cloned() };
+                instances.entry(labels.clone()).or_default().insert(feed, shown)
             }
             None => {
-                if let Some(of_feeds) = instances.get_mut(labels) {
-                    of_feeds.remove(&feed);
-                    if of_feeds.is_empty() {
-                        instances.remove(labels);
-                    }
+                let of_feeds = instances.get_mut(labels);
+                let was = of_feeds.and_then(|of_feeds| of_feeds.remove(&feed));
+                if instances.get(labels).is_some_and(BTreeMap::is_empty) {
+                    instances.remove(labels);
                 }
+                was
             }
-        }
+        };
+        self.readings.change(feed, was.as_ref().and_then(|was| was.newest.as_ref()), is);
     }
 }
 

@@ -299,7 +299,11 @@ async fn history_is_paged_newest_first_and_transitions_are_explained() {
     assert_eq!(evidence.window_end.expect("a window").seconds, 1_767_225_900);
     let metric = &evidence.inputs["metric"];
     assert_eq!((metric.count, metric.samples, metric.values["p95"]), (1, 42, 412.5));
-    assert_eq!(evidence.inputs["recent"].count, 3);
+    let band = metric.baseline.expect("a band");
+    assert_eq!((band.average, band.lower, band.higher), (200.0, 100.0, 300.5));
+    assert_eq!((metric.deviation, metric.score, metric.stale), (Some(f64::INFINITY), Some(0.5), true));
+    assert_eq!(metric.values.len(), 1);
+    assert_eq!((evidence.inputs["recent"].count, evidence.inputs["recent"].baseline), (3, None));
     assert_eq!(evidence.arguments["deviating"], "\"400ms\"");
     assert!(answer.evidence_json.contains("412.5"));
 }
@@ -330,6 +334,7 @@ async fn checks_streams_and_sources_are_listed() {
         count: 5,
         values: vec![412.5, f64::NAN],
         incomplete: true,
+        readings: Vec::new(),
     };
     let born = InstanceRecord {
         begin: BEGINNING,
@@ -559,6 +564,8 @@ fn shop_engine() -> World {
         stream: Arc::from("response time"),
         window: Some(Window::Sliding { width: Span::from_secs(width), slide: Span::from_secs(10) }),
         downsample: vec![Downsampling::Percentile(95_000), Downsampling::Rate],
+        sources: vec!["telegraf".into()],
+        baselines: Vec::new(),
     };
     let definitions = Definitions { sources: vec![source], streams: vec![stream], ..Definitions::default() };
     World::new(definitions, vec![feed(1, 60), feed(2, 300)], 100)

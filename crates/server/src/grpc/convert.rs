@@ -15,7 +15,7 @@ pub(super) fn timestamp(time: Time) -> Timestamp {
 }
 
 /// Both parts have the sign of the whole, as protobuf wants it.
-fn duration(span: Span) -> Duration {
+pub(super) fn duration(span: Span) -> Duration {
     Duration { seconds: span.nanos() / 1_000_000_000, nanos: (span.nanos() % 1_000_000_000) as i32 }
 }
 
@@ -77,7 +77,7 @@ fn standing(standing: &Standing) -> v1::Standing {
     }
 }
 
-fn error(error: &ActiveError) -> v1::ActiveError {
+pub(super) fn error(error: &ActiveError) -> v1::ActiveError {
     v1::ActiveError {
         kind: error.kind.to_string(),
         message: error.message.to_string(),

@@ -1,9 +1,9 @@
-//! The service `Engine`: checks, streams, sources.
+//! The service `Engine`: checks, streams, baselines, sources.
 
 use super::filter::{self, States};
 use super::health::no_element;
 use super::page::{self, Page};
-use super::{Served, convert};
+use super::{Served, baselines, convert};
 use api::v1;
 use engine::state::CheckKey;
 use model::{Element, Labels};
@@ -119,6 +119,13 @@ impl v1::engine_server::Engine for EngineService {
             }
         }
         Ok(Response::new(v1::ListStreamsResponse { streams, instances: page.entries, next_page_token }))
+    }
+
+    async fn list_baselines(
+        &self,
+        request: Request<v1::ListBaselinesRequest>,
+    ) -> Result<Response<v1::ListBaselinesResponse>, Status> {
+        baselines::list(&self.served.view, request.into_inner()).map(Response::new)
     }
 
     async fn list_sources(

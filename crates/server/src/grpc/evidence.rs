@@ -27,21 +27,41 @@ pub(super) fn parse(json: &str) -> Option<v1::Evidence> {
 
 fn input(seen: &Value) -> v1::InputEvidence {
     let Some(seen) = seen.as_object() else { return v1::InputEvidence::default() };
-    let number = |name| seen.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let count = |name| seen.get(name).and_then(Value::as_u64).unwrap_or_default();
     let Some(start) = time(seen, "start") else {
-        return v1::InputEvidence { count: number("count"), ..v1::InputEvidence::default() };
+        return v1::InputEvidence { count: count("count"), ..v1::InputEvidence::default() };
     };
-    // `samples` is a count and no downsampling.
-    let values = seen.iter().filter(|(name, _)| *name != "samples");
+    // What is a number and no downsampling.
+    let values = seen.iter().filter(|(name, _)| !["samples", "deviation", "score"].contains(&name.as_str()));
     let values: BTreeMap<_, _> = values.filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect();
+    let baseline = seen.get("baseline").and_then(Value::as_object);
     v1::InputEvidence {
         count: 1,
         start: Some(start),
         end: time(seen, "end"),
-        samples: number("samples"),
+        samples: count("samples"),
         values,
-        incomplete: seen.get("incomplete").and_then(Value::as_bool).unwrap_or_default(),
+        incomplete: flag(seen, "incomplete"),
+        baseline: baseline.and_then(band),
+        deviation: number(seen, "deviation"),
+        score: number(seen, "score"),
+        stale: baseline.is_some_and(|baseline| flag(baseline, "stale")),
     }
+}
+
+fn band(band: &Map<String, Value>) -> Option<v1::Band> {
+    let [average, lower, higher] = ["average", "lower", "higher"].map(|name| number(band, name));
+    Some(v1::Band { average: average?, lower: lower?, higher: higher? })
+}
+
+/// JSON has no infinity: it is written as a text.
+fn number(object: &Map<String, Value>, name: &str) -> Option<f64> {
+    let value = object.get(name)?;
+    value.as_f64().or_else(|| value.as_str()?.parse().ok())
+}
+
+fn flag(object: &Map<String, Value>, name: &str) -> bool {
+    object.get(name).and_then(Value::as_bool).unwrap_or_default()
 }
 
 fn text(object: &Map<String, Value>, name: &str) -> String {

@@ -1,6 +1,7 @@
 //! gRPC: what is committed, told to whoever asks. Answers come from the read model and from history, never
 //! from the engine, so a question cannot hold a step and a step cannot hold a question.
 
+mod baselines;
 mod convert;
 mod engine;
 mod evidence;

@@ -1,10 +1,11 @@
 //! A server on a free port of this machine, and a small world whose commits are written as text.
+#![allow(dead_code)] // Each test file takes what it needs.
 
 use api::v1;
 use api::v1::engine_client::EngineClient;
 use api::v1::health_client::HealthClient;
 use api::v1::watch_event::Event;
-use engine::state::{Change, ElementRecord, Standing};
+use engine::state::{Change, ElementRecord, Restored, Standing};
 use model::definition::Definitions;
 use model::transition::{Cause, Health};
 use model::{Element, Labels, Span, State, Time, Transition};
@@ -155,6 +156,11 @@ impl World {
         changes
     }
 
+    /// What a start would get.
+    pub(crate) fn restored(&self) -> Restored {
+        self.store.restore().expect("what it holds")
+    }
+
     /// Commits a step: into the store, then into the view.
     pub(crate) fn commit(&mut self, script: &str) {
         let changes = self.step(script);
@@ -170,7 +176,8 @@ impl World {
 /// What the check of this world always sees.
 const EVIDENCE: &str = r#"{"check":"slow responses","function":"threshold","script":"00000000000000ff",
     "window":{"start":"2026-01-01T00:00:00Z","end":"2026-01-01T00:05:00Z"},
-    "inputs":{"metric":{"start":"2026-01-01T00:00:00Z","end":"2026-01-01T00:05:00Z","samples":42,"p95":412.5},
+    "inputs":{"metric":{"start":"2026-01-01T00:00:00Z","end":"2026-01-01T00:05:00Z","samples":42,"p95":412.5,
+                        "baseline":{"average":200,"lower":100,"higher":300.5,"stale":true},"deviation":"inf","score":0.5},
               "recent":{"count":3,"points":[]}},
     "arguments":{"deviating":"400ms"},"detail":"p95 is over the limit"}"#;
 

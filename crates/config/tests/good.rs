@@ -1,7 +1,7 @@
 //! A configuration that is right comes out as it is meant.
 
 use config::{Durability, File, Settings, feed_fingerprint, load};
-use model::definition::{Argument, Content, Quorum, Start, Window};
+use model::definition::{Argument, Content, Learner, OnlineModel, Quorum, Start, Window};
 use model::{Span, State, Time, Value};
 
 const EXAMPLE: &str = include_str!("example.yaml");
@@ -20,6 +20,20 @@ fn read(texts: &[&str]) -> Settings {
 fn arguments(settings: &Settings, check: &str) -> Vec<String> {
     let binding = settings.bindings.iter().find(|binding| &*binding.check == check).expect("a check");
     binding.arguments.iter().map(|(name, argument)| format!("{name}: {argument}")).collect()
+}
+
+/// All baselines, much as `validate` prints them.
+fn baselines(settings: &Settings) -> String {
+    let mut text = String::new();
+    for baseline in &settings.baselines {
+        text.push_str(&format!("\n{}: {} of {}", baseline.baseline, baseline.function, baseline.input));
+        let settings: Vec<String> = baseline.settings.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        let own = settings.iter().position(|setting| setting.starts_with("period: ")).unwrap_or_default();
+        for line in [&settings[..own], &settings[own..]].into_iter().filter(|line| !line.is_empty()) {
+            text.push_str(&format!("\n    {}", line.join(", ")));
+        }
+    }
+    text
 }
 
 #[test]
@@ -54,7 +68,8 @@ fn checks_are_sorted_and_bound_with_all_their_arguments() {
     let settings = read(&[EXAMPLE]);
     let checks = &settings.definitions.checks;
     let names: Vec<&str> = checks.iter().map(|check| &*check.name).collect();
-    assert_eq!(names, ["bank is slow", "deployment state", "heap runs out", "no orders", "slow responses"]);
+    let first = ["bank is slow", "deployment state", "heap runs out", "no orders", "slow responses"];
+    assert_eq!(names, [&first[..], &["unusual heap", "unusual responses"]].concat());
     let slow = &checks[4];
     assert_eq!((slow.trigger, slow.recover), (Quorum { needed: 3, of: 5 }, Quorum { needed: 2, of: 2 }));
     assert_eq!((slow.on_missing, slow.missing_after), (Some(State::Unknown), Some(Span::from_secs(120))));
@@ -82,6 +97,127 @@ fn checks_are_sorted_and_bound_with_all_their_arguments() {
     assert_eq!(bound(1), ["checkout"]);
     assert_eq!(bound(2), ["checkout", "payments"]);
     assert_eq!(bound(4), ["host {host}"]);
+}
+
+#[test]
+fn baselines_of_the_example_are_read_and_bound() {
+    let settings = read(&[EXAMPLE]);
+    let wanted = "
+response time by hour: seasonal_median of stream response time, batching 1h in Europe/Amsterdam, average
+    width: 4, neighbours: 1, minimum: 3, least_ratio: 0.05, least: 0
+    period: 1w, train: 8w, adapt_after: 2d, keep: 10w
+usual heap: deviation of stream heap used, sliding 10m every 1m, average
+    scales: 5, zone: Europe/Amsterdam, keep: 4w";
+    assert_eq!(baselines(&settings), wanted);
+    let [by_hour, heap] = &settings.definitions.baselines[..] else { panic!("two baselines") };
+    let function = match &by_hour.learner {
+        Learner::Function(function) => function,
+        Learner::Online(model) => panic!("{model:?}"),
+    };
+    assert_eq!((function.period, function.train), (Span::from_secs(7 * 86_400), Span::from_secs(56 * 86_400)));
+    assert!(matches!(&function.arguments[0], (name, Argument::Value(Value::Number(4.0))) if &**name == "width"));
+    // The zone of batches is that of their window.
+    assert_eq!((&*by_hour.zone, &*heap.zone), ("Europe/Amsterdam", "Europe/Amsterdam"));
+    assert!(matches!(heap.learner, Learner::Online(OnlineModel::Deviation { scales: 5.0 })));
+    let metric = |check: &str| arguments(&settings, check).swap_remove(0);
+    assert_eq!(
+        metric("unusual responses"),
+        "metric: stream response time, batching 1h in Europe/Amsterdam, average, p95, baseline response time by hour"
+    );
+    let heap = "metric: stream heap used, sliding 10m every 1m, average, baseline usual heap";
+    assert_eq!(metric("unusual heap"), heap);
+}
+
+#[test]
+fn what_is_not_written_of_a_baseline_follows_from_its_batches() {
+    let text = "
+zone: Asia/Tokyo
+sources: { a: { topics: [t], format: influx } }
+streams: { s: { source: a }, t: { source: a } }
+components: { c: }
+baselines:
+  hours: { stream: s, function: min_max, window: batching 1h in UTC, downsample: maximum }
+  half days: { stream: s, function: min_max, window: batching 12h, downsample: maximum }
+  days: { stream: s, function: min_max, window: batching 1d, downsample: maximum }
+  weeks: { stream: s, function: min_max, window: batching 1w, downsample: maximum }
+  short: { stream: s, function: min_max, window: batching 1h, downsample: maximum, train: 1d }
+  of the week: { stream: s, function: min_max, window: batching 1h, downsample: maximum, period: 3w }
+  points: { stream: t, function: novelty, window: sliding 3h, downsample: maximum }
+  scales: { stream: t, function: deviation, window: batching 1h, downsample: maximum }
+";
+    let settings = read(&[text]);
+    let wanted = "
+days: min_max of stream s, batching 1d in Asia/Tokyo, maximum
+    period: 1w, train: 4w, adapt_after: 1w, keep: 4w
+half days: min_max of stream s, batching 12h in Asia/Tokyo, maximum
+    period: 1d, train: 4w, adapt_after: 1d, keep: 4w
+hours: min_max of stream s, batching 1h, maximum
+    period: 1d, train: 4w, adapt_after: 1d, keep: 4w
+of the week: min_max of stream s, batching 1h in Asia/Tokyo, maximum
+    period: 3w, train: 6w, adapt_after: 3w, keep: 6w
+points: novelty of stream t, sliding 3h every 30m, maximum
+    zone: Asia/Tokyo, keep: 4w
+scales: deviation of stream t, batching 1h in Asia/Tokyo, maximum
+    scales: 4, keep: 4w
+short: min_max of stream s, batching 1h in Asia/Tokyo, maximum
+    period: 1d, train: 1d, adapt_after: 23h, keep: 1d
+weeks: min_max of stream s, batching 1w in Asia/Tokyo, maximum
+    period: 7w, train: 14w, adapt_after: 7w, keep: 14w";
+    assert_eq!(baselines(&settings), wanted);
+    // No check reads the streams, and nobody warns of it; an instance lives as long as the widest window.
+    assert!(settings.warnings.is_empty(), "{}", settings.render_warnings(false));
+    let lives: Vec<Span> = settings.definitions.streams.iter().map(|stream| stream.time_to_live).collect();
+    assert_eq!(lives, [Span::from_secs(7 * 86_400 + 3600), Span::from_secs(3 * 3600)]);
+}
+
+#[test]
+fn an_input_has_the_baseline_that_it_names_or_the_only_one_of_its_points() {
+    let one = "
+sources: { a: { topics: [t], format: influx } }
+streams: { s: { source: a }, other: { source: a } }
+components: { c: }
+baselines:
+  z: { stream: s, function: novelty, window: batching 1h, downsample: average }
+  y: { stream: s, function: novelty, window: batching 1h, downsample: maximum }
+";
+    let two = "
+baselines:
+  x: { stream: s, function: min_max, window: batching 1h, downsample: maximum }
+checks:
+";
+    let inputs = [
+        ("{ stream: s, window: batching 1h, downsample: average }", Some("z")),
+        ("{ stream: s, window: batching 60m, downsample: [average, maximum] }", Some("z")),
+        // Another downsampling comes first, another zone, another width, another stream: another point.
+        ("{ stream: s, window: batching 1h, downsample: [p95, average] }", None),
+        ("{ stream: s, window: batching 1h in Europe/London, downsample: average }", None),
+        ("{ stream: s, window: sliding 1h every 1h, downsample: average }", None),
+        ("{ stream: other, window: batching 1h, downsample: average }", None),
+        // Two have such points, and nobody asked.
+        ("{ stream: s, window: batching 1h, downsample: maximum }", None),
+        ("{ stream: s, window: batching 1h, downsample: maximum, baseline: x }", Some("x")),
+        ("{ baseline: y }", Some("y")),
+        ("{ baseline: z, downsample: [average, maximum] }", Some("z")),
+    ];
+    let check = |(place, (input, _)): (usize, &(&str, _))| {
+        format!("  c{place}: {{ on: c, function: threshold, arguments: {{ metric: {input} }} }}\n")
+    };
+    let checks: String = inputs.iter().enumerate().map(check).collect();
+    let settings = read(&[one, &format!("{two}{checks}")]);
+    let definitions = &settings.definitions;
+    let names: Vec<&str> = definitions.baselines.iter().map(|baseline| &*baseline.name).collect();
+    assert_eq!(names, ["x", "y", "z"]);
+    for ((written, wanted), check) in inputs.iter().zip(&definitions.checks) {
+        let Argument::Input(input) = &check.arguments[0].1 else { panic!("{check:?}") };
+        let baseline = input.baseline.map(|place| &definitions.baselines[place]);
+        assert_eq!(baseline.map(|baseline| &*baseline.name), *wanted, "{written}");
+        if let Some(baseline) = baseline {
+            let of = (baseline.stream, Some(&baseline.window), Some(&baseline.downsample));
+            assert_eq!((input.stream, input.window.as_ref(), input.downsample.first()), of, "{written}");
+        }
+    }
+    // All that is read beside the baseline's own downsampling comes behind it.
+    assert_eq!(arguments(&settings, "c9")[0], "metric: stream s, batching 1h, average, maximum, baseline z");
 }
 
 #[test]

@@ -15,6 +15,12 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = arguments.configuration.load()?;
+    for baseline in &settings.baselines {
+        println!("baseline {}: {} of {}", baseline.baseline, baseline.function, baseline.input);
+        for (name, setting) in &baseline.settings {
+            println!("    {name}: {setting}");
+        }
+    }
     for binding in &settings.bindings {
         let elements = if binding.elements.is_empty() { "nothing".to_owned() } else { binding.elements.join(", ") };
         println!("{}: {} on {elements}", binding.check, binding.function);
@@ -27,9 +33,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let definitions = &settings.definitions;
     println!(
-        "the configuration is good: {}, {}, {}, {}, {}, {}",
+        "the configuration is good: {}, {}, {}, {}, {}, {}, {}",
         counted(definitions.sources.len(), "source"),
         counted(definitions.streams.len(), "stream"),
+        counted(definitions.baselines.len(), "baseline"),
         counted(definitions.components.len(), "component"),
         counted(definitions.relations.len(), "relation"),
         counted(definitions.checks.len(), "check"),

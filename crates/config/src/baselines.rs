@@ -425,11 +425,12 @@ fn adapts(
 fn binding(baseline: &BaselineDefinition, around: &Around<'_>) -> BaselineBinding {
     let mut settings: Vec<(Arc<str>, String)> = Vec::new();
     let function = match &baseline.learner {
-        Learner::Online(OnlineModel::Deviation { scales }) => {
-            settings.push(("scales".into(), scales.to_string()));
-            "deviation".into()
+        Learner::Online(model) => {
+            if let OnlineModel::Deviation { scales } = model {
+                settings.push(("scales".into(), scales.to_string()));
+            }
+            model.name().into()
         }
-        Learner::Online(OnlineModel::Novelty) => "novelty".into(),
         Learner::Function(function) => {
             settings.extend(function.arguments.iter().map(|(name, argument)| (name.clone(), describe_value(argument))));
             let lengths =

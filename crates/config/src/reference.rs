@@ -71,8 +71,8 @@ const SECTIONS: [Section; 11] = [
         "baselines.NAME",
         "What a metric stream is expected to be, learned for each of its instances. A baseline function is called with the \
          batches of its training window; the online models `deviation` (what is unusual now) and `novelty` (what never \
-         was) learn from each point. What was learned is kept under other functions, arguments and training windows, and \
-         begins anew with another stream, window, downsampling, period or zone.",
+         was) learn from each point. Another function, other arguments and another training window work on what was \
+         learned so far; another stream, window, downsampling, period, zone or model begins anew.",
         &[
             ("stream", "required", "The name of a metric stream."),
             ("function", "required", "The name of a baseline function, or `deviation` or `novelty`."),

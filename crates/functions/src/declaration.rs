@@ -91,21 +91,17 @@ pub(crate) const fn entry_point(kind: FunctionKind) -> &'static str {
 /// Exactly one of `fn check(p)`, `fn baseline(p)` and `fn propagate(p)` makes the script what it is.
 fn function_kind(ast: &AST) -> Result<FunctionKind, Complaint> {
     let mut found = None;
-    for function in ast.iter_fn_def() {
-        let kind = match function.name.as_str() {
-            "check" => FunctionKind::Check,
-            "baseline" => FunctionKind::Baseline,
-            "propagate" => FunctionKind::Propagation,
-            _ => continue,
-        };
-        if function.params.len() != 1 {
-            let message = format!("`fn {}` has {} parameters, one is wanted", function.name, function.params.len());
-            return Err((Position::NONE, message));
-        }
-        if let Some(other) = found.replace(kind) {
-            let (one, other) = (entry_point(other), entry_point(kind));
-            let message = format!("the script has both `fn {one}(p)` and `fn {other}(p)`, one of them is wanted");
-            return Err((Position::NONE, message));
+    for kind in [FunctionKind::Check, FunctionKind::Baseline, FunctionKind::Propagation] {
+        let entry = entry_point(kind);
+        for function in ast.iter_fn_def().filter(|function| function.name == entry) {
+            if function.params.len() != 1 {
+                let message = format!("`fn {entry}` has {} parameters, one is wanted", function.params.len());
+                return Err((Position::NONE, message));
+            }
+            if let Some(other) = found.replace(kind).map(entry_point) {
+                let message = format!("the script has both `fn {other}(p)` and `fn {entry}(p)`, one of them is wanted");
+                return Err((Position::NONE, message));
+            }
         }
     }
     found.ok_or_else(|| {

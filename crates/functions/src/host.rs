@@ -55,6 +55,8 @@ pub(crate) fn bare_engine(limits: &Limits) -> Engine {
         .disable_symbol("curry")
         .set_optimization_level(OptimizationLevel::None)
         .set_strict_variables(true)
+        // Else comparisons of numbers would be Rhai's own, to which infinity is not greater than a number.
+        .set_fast_operators(false)
         .set_max_operations(limits.script_operations.max(1))
         .set_max_call_levels(CALL_DEPTH)
         .set_max_expr_depths(EXPRESSION_DEPTH.0, EXPRESSION_DEPTH.1)

@@ -124,9 +124,16 @@ pub fn shipped() -> Vec<Script> {
     vec![
         script("absence", include_str!("../../../check-functions/absence.rhai")),
         script("compare_instances", include_str!("../../../check-functions/compare_instances.rhai")),
+        script("deviation_from_baseline", include_str!("../../../check-functions/deviation_from_baseline.rhai")),
         script("error_ratio", include_str!("../../../check-functions/error_ratio.rhai")),
         script("event_pattern", include_str!("../../../check-functions/event_pattern.rhai")),
         script("event_state", include_str!("../../../check-functions/event_state.rhai")),
+        script("ewma", include_str!("../../../check-functions/ewma.rhai")),
+        script("holt_winters", include_str!("../../../check-functions/holt_winters.rhai")),
+        script("min_max", include_str!("../../../check-functions/min_max.rhai")),
+        script("novelty", include_str!("../../../check-functions/novelty.rhai")),
+        script("percentile_band", include_str!("../../../check-functions/percentile_band.rhai")),
+        script("seasonal_median", include_str!("../../../check-functions/seasonal_median.rhai")),
         script("threshold", include_str!("../../../check-functions/threshold.rhai")),
         script("time_until_limit", include_str!("../../../check-functions/time_until_limit.rhai")),
     ]

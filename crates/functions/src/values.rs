@@ -4,6 +4,7 @@ use crate::host::{STRING_BYTES, error, shortened};
 use crate::{arguments, baseline, batches, events, series};
 use model::{Element, Span, State, Time, Value};
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map, Module, Position};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -61,6 +62,7 @@ pub(crate) const REFERENCE: &[(&str, &str)] = &[
 
 /// Registers the types and functions of this module.
 pub(crate) fn register(engine: &mut Engine) {
+    register_numbers(engine);
     register_states_and_answers(engine);
     register_arrays_and_maps(engine);
     register_durations(engine);
@@ -99,6 +101,36 @@ pub(crate) fn register(engine: &mut Engine) {
             replace(text, found.encode_utf8(&mut [0; 4]), by.encode_utf8(&mut [0; 4]))
         })
         .register_fn("trimmed", |text: &mut ImmutableString| ImmutableString::from(text.trim()));
+}
+
+/// Compares numbers in place of Rhai, which takes what is infinite for neither greater nor less than anything: a
+/// value infinitely far from its baseline would reach no threshold.
+fn register_numbers(engine: &mut Engine) {
+    type Test = fn(Option<Ordering>) -> bool;
+    let tests: [(&str, Test); 6] = [
+        ("==", |order| order == Some(Ordering::Equal)),
+        ("!=", |order| order != Some(Ordering::Equal)),
+        ("<", |order| order == Some(Ordering::Less)),
+        ("<=", |order| matches!(order, Some(Ordering::Less | Ordering::Equal))),
+        (">", |order| order == Some(Ordering::Greater)),
+        (">=", |order| matches!(order, Some(Ordering::Greater | Ordering::Equal))),
+    ];
+    for (operator, test) in tests {
+        engine
+            .register_fn(operator, move |a: f64, b: f64| test(order(a, b)))
+            .register_fn(operator, move |a: f64, b: i64| test(order(a, b as f64)))
+            .register_fn(operator, move |a: i64, b: f64| test(order(a as f64, b)));
+    }
+}
+
+/// How two numbers compare. As in Rhai, finite ones that differ by no more than rounding are equal: by 2^-52 of the
+/// greater one.
+fn order(a: f64, b: f64) -> Option<Ordering> {
+    let scale = if a * b == 0.0 { 1.0 } else { a.abs().max(b.abs()) };
+    match (a - b).abs() / scale <= f64::EPSILON {
+        true => Some(Ordering::Equal),
+        false => a.partial_cmp(&b),
+    }
 }
 
 /// In place of Rhai's `replace`, which looks at the size of what it made only when it is made: two strings

@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::{arguments, call, compile, duration, events, metric, noon, point, series, table};
+use common::{arguments, call, compile, duration, events, expected, metric, noon, point, series, table};
 use functions::{CheckCall, Seen, evidence};
 use model::definition::Limits;
-use model::{Element, Labels, Span, State};
+use model::{Band, Element, Labels, Reading, Span, State};
 
 const SCRIPT: &str = r#"
 parameters(#{ used: series(""), limit: metric(""), logs: events(""), hosts: table(metric("")), horizon: duration("", "1h") });
@@ -56,6 +56,25 @@ fn it_tells_what_was_seen_and_said() {
         r#""state":"CRITICAL","message":"heap is full in 9m","detail":"look at \"web-1\"","expires":null,"data":{"left":"30m"}}"#,
     ];
     assert_eq!(found, wanted.concat());
+}
+
+#[test]
+fn it_tells_what_the_baseline_expected() {
+    let told = |seen: Seen| {
+        let given = [("used", series(&[])), ("limit", seen), ("logs", events(&[])), ("hosts", table(&[]))];
+        let found: serde_json::Value = serde_json::from_str(&written(&given, 16 * 1024)).expect("JSON");
+        let fields = ["baseline", "deviation", "score"];
+        fields.map(|field| found["inputs"]["limit"].get(field).map_or("-".to_owned(), ToString::to_string)).join(" ")
+    };
+    assert_eq!(told(metric(1.0)), "- - -");
+    let found = told(Seen::Point(expected(15.0, None, false)));
+    assert_eq!(found, r#"{"average":10.0,"higher":14.0,"lower":8.0} 1.25 -"#);
+    let found = told(Seen::Point(expected(9.0, Some(0.5), true)));
+    assert_eq!(found, r#"{"average":10.0,"higher":14.0,"lower":8.0,"stale":true} -0.5 0.5"#);
+    let mut narrow = expected(9.0, Some(f64::INFINITY), false);
+    narrow.baseline = narrow.baseline.map(|reading| Reading { band: Band { lower: 10.0, ..reading.band }, ..reading });
+    let found = told(Seen::Point(narrow));
+    assert_eq!(found, r#"{"average":10.0,"higher":14.0,"lower":10.0} "-inf" "inf""#);
 }
 
 #[test]

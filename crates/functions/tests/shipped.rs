@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::{call, events, metric, number, series, table, text, told};
+use common::{call, events, expected, metric, number, point, series, table, text, told};
 use functions::{Function, Library, Seen, reference, shipped};
 use model::definition::Limits;
-use model::{State, Value};
+use model::{Band, Point, Reading, State, Value};
 use std::sync::Arc;
 
 fn library() -> Library {
@@ -24,14 +24,20 @@ fn check(name: &str, state: State, given: &[(&str, Seen)], wanted: &str) {
 #[test]
 fn all_are_described() {
     let names: Vec<String> = library().iter().map(|function| function.name.to_string()).collect();
-    let sorted = "absence compare_instances error_ratio event_pattern event_state threshold time_until_limit";
+    let sorted = "absence compare_instances deviation_from_baseline error_ratio event_pattern event_state ewma \
+                  holt_winters min_max novelty percentile_band seasonal_median threshold time_until_limit";
     assert_eq!(names.join(" "), sorted);
     for function in library().iter() {
         assert!(function.summary.ends_with('.'), "{}: {:?}", function.name, function.summary);
         assert!(function.parameters.iter().all(|parameter| !parameter.description.is_empty()), "{}", function.name);
     }
     let reference = reference();
-    for wanted in ["### threshold\n\nA metric reaches a threshold.", "| `horizon` | duration | `1h` | DEVIATING when"] {
+    for wanted in [
+        "### seasonal_median (baseline)\n\nWhat is usual",
+        "| `width` | number | `3` | how many",
+        "### threshold\n\nA metric reaches a threshold.",
+        "| `horizon` | duration | `1h` | DEVIATING when",
+    ] {
         assert!(reference.contains(wanted), "{wanted:?} is not in\n{reference}");
     }
 }
@@ -180,4 +186,45 @@ fn compare_instances_names_who_stands_out() {
     let mut both = given(&[("a", 100.0), ("b", 100.0), ("c", 50.0), ("d", 0.0), ("e", 100.0)]).to_vec();
     both.push(("direction", text("both")));
     check("compare_instances", State::Unknown, &both, "CRITICAL: c at 50 ms, d at 0 ms; the median of 5 is 100 ms");
+}
+
+/// A metric whose baseline is 10, from 8 to 14.
+fn with_baseline(value: f64, score: Option<f64>, stale: bool) -> (&'static str, Seen) {
+    ("metric", Seen::Point(expected(value, score, stale)))
+}
+
+#[test]
+fn deviation_from_baseline_is_in_units_of_the_band() {
+    let name = "deviation_from_baseline";
+    let given = |value| [with_baseline(value, None, false), ("unit", text("ms"))];
+    check(name, State::Unknown, &given(12.0), "CLEAR: 12 ms, expected 10 ms (8 to 14), deviation 0.5");
+    check(name, State::Unknown, &given(14.0), "DEVIATING: 14 ms, expected 10 ms (8 to 14), deviation 1");
+    check(name, State::Unknown, &given(15.0), "CRITICAL: 15 ms, expected 10 ms (8 to 14), deviation 1.25");
+    check(name, State::Unknown, &given(7.9), "DEVIATING: 7.9 ms, expected 10 ms (8 to 14), deviation -1.05");
+    let only = |direction, value| [with_baseline(value, None, false), ("direction", text(direction))];
+    check(name, State::Unknown, &only("above", 1.0), "CLEAR: 1, expected 10 (8 to 14), deviation -4.5");
+    check(name, State::Unknown, &only("below", 1.0), "CRITICAL: 1, expected 10 (8 to 14), deviation -4.5");
+    let wrong = "error at 24:14: direction is up, above, below or both is wanted";
+    check(name, State::Unknown, &only("up", 1.0), wrong);
+    check(name, State::Clear, &[("metric", metric(3.0))], "UNKNOWN: 3, there is no baseline yet");
+    check(name, State::Clear, &[with_baseline(10.0, None, true)], {
+        "CLEAR: 10, expected 10 (8 to 14), deviation 0, by an old baseline: its function fails"
+    });
+    let band = Band::new(0.0, 0.0, 0.0).expect("a band");
+    let rests = Point { baseline: Some(Reading { band, score: None, stale: false }), ..point(0, 1.0) };
+    check(name, State::Clear, &[("metric", Seen::Point(rests))], {
+        "CRITICAL: 1, expected 0 (0 to 0), deviation infinite"
+    });
+}
+
+#[test]
+fn novelty_reads_the_score() {
+    check("novelty", State::Clear, &[("metric", metric(3.0))], "UNKNOWN: 3, too little is known yet");
+    check("novelty", State::Unknown, &[with_baseline(9.0, Some(0.25), false)], "CLEAR: 9 is not new, score 0.25");
+    check("novelty", State::Unknown, &[with_baseline(9.0, Some(1.0), false)], "DEVIATING: 9 is new, score 1");
+    let strict = [with_baseline(9.0, Some(2.5), false), ("critical", number(2.0)), ("unit", text("ms"))];
+    check("novelty", State::Unknown, &strict, "CRITICAL: 9 ms is new, score 2.5");
+    // Without a score the deviation counts, whatever its sign.
+    check("novelty", State::Unknown, &[with_baseline(7.0, None, false)], "DEVIATING: 7 is new, score 1.5");
+    check("novelty", State::Unknown, &[with_baseline(11.0, None, false)], "CLEAR: 11 is not new, score 0.25");
 }

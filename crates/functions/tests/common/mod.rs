@@ -1,9 +1,11 @@
 //! Calls of functions, written shortly: what goes in, and the answer as one line of text.
 #![allow(dead_code)] // Each test binary uses its part.
 
-use functions::{CheckCall, Dependency, Failure, Function, Library, Script, Seen, Verdict};
+use functions::{
+    BaselineCall, CheckCall, Dependency, Failure, Function, Library, Script, Seen, TrainingBatch, Verdict,
+};
 use model::definition::{Downsampling, Limits};
-use model::{Element, Event, Labels, Point, Span, State, Time, Value};
+use model::{Band, Element, Event, Labels, Point, Reading, Span, State, Time, Value};
 use std::sync::Arc;
 
 /// Noon of the first day of March.
@@ -137,4 +139,59 @@ pub(crate) fn propagated(function: &Function, own: State, dependencies: &[(&str,
         Ok(Some(state)) => state.to_string(),
         Err(failure) => format!("{} at {}:{}: {}", failure.kind.name(), failure.line, failure.column, failure.message),
     }
+}
+
+/// When every training window of these tests begins: a Monday.
+pub(crate) fn monday() -> Time {
+    "2026-02-02T00:00:00Z".parse().expect("a time")
+}
+
+pub(crate) const HOUR: Span = Span::from_secs(3600);
+
+/// The batches of a training window, hour by hour: `3 _ 2.5 9!` has none in its second hour and an anomalous one in
+/// its fourth. The second number is how many hours it covers.
+pub(crate) fn training(values: &str, phases: u32) -> (Vec<TrainingBatch>, u32) {
+    let values: Vec<&str> = values.split_whitespace().collect();
+    let batch = |(hour, text): (usize, &&str)| {
+        let value = text.trim_end_matches('!').parse().ok()?;
+        let start = monday() + HOUR.times(hour as i64);
+        let phase = hour as u32 % phases;
+        Some(TrainingBatch { start, end: start + HOUR, value, count: 60, phase, anomalous: text.ends_with('!') })
+    };
+    (values.iter().enumerate().filter_map(batch).collect(), values.len() as u32)
+}
+
+/// Calls a baseline function for the batch that follows a training window of so many hours.
+pub(crate) fn baseline(
+    function: &Function,
+    (batches, hours): &(Vec<TrainingBatch>, u32),
+    phases: u32,
+    given: &[(&str, Seen)],
+) -> Result<Option<Band>, Failure> {
+    let start = monday() + HOUR.times(i64::from(*hours));
+    function.baseline(&BaselineCall {
+        labels: &Labels::new([("host", "web-1")]),
+        start,
+        end: start + HOUR,
+        phase: hours % phases,
+        phases,
+        period: HOUR.times(i64::from(phases)),
+        batches,
+        arguments: &arguments(function, given),
+    })
+}
+
+/// The answer as text: `2 (1 to 3)`, `nothing`, or `type at 3:7: message`.
+pub(crate) fn told_band(answer: Result<Option<Band>, Failure>) -> String {
+    match answer {
+        Ok(None) => "nothing".to_owned(),
+        Ok(Some(Band { average, lower, higher })) => format!("{average} ({lower} to {higher})"),
+        Err(failure) => format!("{} at {}:{}: {}", failure.kind.name(), failure.line, failure.column, failure.message),
+    }
+}
+
+/// A point with a baseline of 10, from 8 to 14.
+pub(crate) fn expected(value: f64, score: Option<f64>, stale: bool) -> Point {
+    let band = Band::new(10.0, 8.0, 14.0).expect("a band");
+    Point { baseline: Some(Reading { band, score, stale }), ..point(0, value) }
 }

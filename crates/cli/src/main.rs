@@ -2,10 +2,14 @@
 
 mod demo;
 mod health;
+mod plan;
+mod plot;
+mod preview;
 mod run;
 mod scenarios;
 mod setup;
 mod simulate;
+mod train;
 mod validate;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -38,6 +42,10 @@ const EXAMPLES: &str = "\
 Examples:
   vitalsign demo                               watch a shop break and recover; needs nothing else
   vitalsign validate shop.yaml                 say all that is wrong, or what is bound to what
+  vitalsign preview load shop.yaml --from 6w   show what a baseline would have said
+  vitalsign train shop.yaml --from 4w --store data
+                                               teach baselines what is still on Kafka
+  vitalsign plan shop.yaml --store data        say what of the state a configuration keeps
   vitalsign run shop.yaml --store data         watch what the configuration says
   vitalsign health                             the elements, the worst first
   vitalsign test                               hold the shipped functions to their scenarios
@@ -57,6 +65,9 @@ enum Command {
     Simulate(simulate::Arguments),
     Validate(validate::Arguments),
     Test(scenarios::Arguments),
+    Plan(plan::Arguments),
+    Train(train::Arguments),
+    Preview(preview::Arguments),
     Health(health::Arguments),
 }
 
@@ -79,8 +90,9 @@ impl fmt::Display for Failure {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // The demo tells its story on standard output; what is logged beside it must be worth it.
-    let quiet = matches!(arguments.command, Command::Demo(_) | Command::Health(_));
+    // These tell their story by themselves; what is logged beside it must be worth it.
+    let quiet =
+        matches!(arguments.command, Command::Demo(_) | Command::Health(_) | Command::Train(_) | Command::Preview(_));
     let level = if quiet { "warn" } else { "info" };
     let outcome =
         log(arguments.log.as_deref().unwrap_or(level), arguments.log_format).and_then(|()| match arguments.command {
@@ -89,6 +101,9 @@ fn main() -> ExitCode {
             Command::Simulate(arguments) => simulate::run(&arguments),
             Command::Validate(arguments) => validate::run(&arguments),
             Command::Test(arguments) => scenarios::run(&arguments),
+            Command::Plan(arguments) => plan::run(&arguments),
+            Command::Train(arguments) => train::run(&arguments),
+            Command::Preview(arguments) => preview::run(&arguments),
             Command::Health(arguments) => health::run(&arguments),
         });
     let Err(failure) = outcome else { return ExitCode::SUCCESS };

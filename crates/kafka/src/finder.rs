@@ -2,14 +2,13 @@
 //! their answers, which may take seconds: on a thread and a client of its own, so that reading never waits.
 
 use crate::connection::Voice;
+use crate::extent::first_at;
 use crate::worker::Client;
 use crate::{Input, Position};
 use crossbeam_channel::{Receiver, Sender};
-use model::Time;
 use model::definition::Start;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -257,24 +256,12 @@ impl Finder {
             None => match self.start {
                 Start::Earliest => found(low, false, None, false),
                 Start::Latest => found(high, false, None, false),
-                Start::At(time) => found(self.offset_at(topic, partition, time, high)?, false, None, false),
+                Start::At(time) => {
+                    found(first_at(&self.asking, topic, partition, time, high, ANSWER)?, false, None, false)
+                }
             },
         };
         Ok((input, high))
-    }
-
-    fn offset_at(&self, topic: &str, partition: i32, time: Time, high: i64) -> Result<i64, KafkaError> {
-        // Kafka counts milliseconds: the first whole one that is not before the time.
-        let millis = time.millis() + i64::from(time.nanos().rem_euclid(1_000_000) > 0);
-        let mut asked = TopicPartitionList::new();
-        asked.add_partition_offset(topic, partition, Offset::Offset(millis.max(0)))?;
-        let answered = self.asking.offsets_for_times(asked, ANSWER)?;
-        let Some(answer) = answered.find_partition(topic, partition) else { return Ok(high) };
-        answer.error()?;
-        Ok(match answer.offset() {
-            Offset::Offset(offset) => offset,
-            _ => high, // No record is that late.
-        })
     }
 
     fn answer(&self, open: &mut Vec<Question>) -> Result<(), Ended> {

@@ -7,6 +7,7 @@
 mod admin;
 mod connection;
 mod embedded;
+mod extent;
 mod finder;
 mod publisher;
 mod reader;
@@ -15,6 +16,7 @@ mod worker;
 pub use admin::{create_topics, topics_exist};
 pub use connection::Connection;
 pub use embedded::Embedded;
+pub use extent::{Extent, extents};
 pub use publisher::{Message, Publisher};
 pub use reader::{Input, Position, Reader, Reading};
 

@@ -7,7 +7,9 @@ pub mod grpc;
 mod inputs;
 mod publish;
 mod run;
+mod train;
 pub mod view;
 
 pub use crash::{Crash, POINTS};
 pub use run::{Clock, Error, Options, Summary, run};
+pub use train::{Progress, Range, TrainError, Trained, TrainedBaseline, narrowed, relive, train};

@@ -257,7 +257,7 @@ impl Commits<'_> {
 }
 
 /// Fills panes, with a thread for each shard that has something to do. False where there is nothing.
-fn fill_all(engine: &mut Engine, shards: &mut [Shard], batches: Vec<Batch>) -> bool {
+pub(crate) fn fill_all(engine: &mut Engine, shards: &mut [Shard], batches: Vec<Batch>) -> bool {
     let mut work: Vec<Vec<Batch>> = shards.iter().map(|_| Vec::new()).collect();
     for batch in batches {
         work[engine.admit(shards, &batch)].push(batch);
@@ -436,7 +436,7 @@ impl Summary {
 }
 
 /// The system's clock.
-fn system_time() -> Time {
+pub(crate) fn system_time() -> Time {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Time::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }

@@ -3,11 +3,15 @@
 mod rig;
 
 use api::v1;
-use engine::state::{ActiveError, BaselineHead, BaselineRecord, Change, InstanceRecord, KeptPoint};
+use config::{File, Settings};
+use engine::state::{ActiveError, BaselineHead, BaselineRecord, Change, InstanceRecord, KeptPoint, Restored};
+use engine::{Engine, Shard, fill};
+use functions::Script;
 use model::definition::{
     BaselineDefinition, BaselineFunction, Content, Definitions, Downsampling, Learner, OnlineModel, Selector, Stream,
     Window,
 };
+use model::record::Batch;
 use model::{Band, Labels, Reading, Span, Time};
 use rig::{BEGINNING, Rig, World, refused};
 use server::view::{Feed, View};
@@ -272,4 +276,129 @@ async fn what_is_told_follows_commits_and_survives_a_restart() {
     let rig = Rig::of(world).await;
     let named = v1::ListBaselinesRequest { baseline: "by hour".into(), ..Default::default() };
     assert_eq!(list(&rig, named).await, [""; 0]);
+}
+
+const CONFIGURATION: &str = "
+sources: { s: { topics: [t], format: influx, lateness: 0s } }
+streams: { load: { source: s, select: { metric: cpu.load }, each: [host] } }
+components: { 'host {host}': { type: host, for_each: load } }
+baselines:
+  novel: { stream: load, function: novelty, window: batching 1h, downsample: average }
+  usual: { stream: load, function: middle, window: batching 1h, downsample: average, period: 2h, train: 4h }
+checks:
+  unusual:
+    on: host {host}
+    function: apart
+    arguments: { metric: { baseline: usual } }
+";
+
+const MIDDLE: &str = "
+fn baseline(p) {
+    if p.batches.maximum() > 50 { throw \"no middle\"; }
+    let mean = p.batches.mean();
+    baseline(mean, mean - 1.0, mean + 1.0)
+}
+";
+
+const APART: &str = "
+parameters(#{ metric: metric(\"m\") });
+fn check(p) {
+    if p.metric.deviation == () { return; }
+    if p.metric.deviation >= 1 { critical(\"apart\") } else { clear() }
+}
+";
+
+fn settings() -> Settings {
+    let script = |name: &str, text: &str| Script { name: name.into(), path: name.into(), text: text.into() };
+    let files = [File { path: "learning.yaml".into(), text: CONFIGURATION.into() }];
+    let scripts = vec![script("middle", MIDDLE), script("apart", APART)];
+    let settings = config::load(&files, scripts, &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into()));
+    settings.unwrap_or_else(|errors| panic!("{}", errors.render(false)))
+}
+
+fn begin(settings: &Settings, restored: Restored) -> (Engine, Vec<Shard>, Vec<Feed>) {
+    let (definitions, formats) = (settings.definitions.clone(), settings.formats.clone().into());
+    let (engine, shards, _) = Engine::new(definitions, formats, settings.library.clone(), 1, restored);
+    let streams = &settings.definitions.streams;
+    let feeds = engine.feeds().map(|feed| Feed {
+        fingerprint: feed.fingerprint,
+        stream: streams[feed.stream].name.clone(),
+        window: feed.window,
+        downsample: feed.downsample,
+        sources: feed.sources,
+        baselines: feed.baselines,
+    });
+    let feeds = feeds.collect();
+    (engine, shards, feeds)
+}
+
+/// Hours of samples go through the engine: b leaves its band in the sixth, c makes its function fail before.
+#[tokio::test]
+async fn what_the_engine_learns_is_told_and_goes_on_after_a_restart() {
+    let settings = settings();
+    let (mut engine, mut shards, feeds) = begin(&settings, Restored::default());
+    let world = World::new((*settings.definitions).clone(), feeds.clone(), 100);
+    for hour in 0..7 {
+        let time = at(hour) + Span::from_secs(1800);
+        let mut batch = Batch::new(0, Arc::from("t"), 0, time);
+        for (place, (host, ill_at, value)) in [("a", 0, 10), ("b", 5, 12), ("c", 4, 100)].into_iter().enumerate() {
+            let value = if hour == ill_at { value } else { 10 };
+            let line = format!("cpu,host={host} load={value} {}\n", time.nanos());
+            batch.push(3 * hour + place as i64, None, false, None, Some(line.as_bytes()), []);
+        }
+        let worker = engine.admit(&mut shards, &batch);
+        fill(&mut shards[worker], &batch);
+        loop {
+            let step = engine.advance(&mut shards, &[]);
+            if !step.more && !step.asking {
+                break;
+            }
+        }
+        world.apply(&engine.collect(&shards, 0));
+    }
+
+    // The first hour was seen in part and is not learned; the training window of four hours was full with the fifth.
+    let all = [
+        "novel a from 1: none; 5 to 6: Some(10.0) at none",
+        "novel b from 1: none; 5 to 6: Some(12.0) at none",
+        "novel c from 1: none; 5 to 6: Some(10.0) at none",
+        "usual a from 1: 10 [9 11] for 6 to 7; 5 to 6: Some(10.0) at 10 [9 11] is 0",
+        "usual b from 1: 10 [9 11] for 6 to 7; 5 to 6: Some(12.0) at 10 [9 11] is 2",
+        "usual c from 1: none for 6 to 7; 5 to 6: Some(10.0) at none; no middle in line 3",
+    ];
+    let rig = Rig::of(world).await;
+    let by_zone = |name: &str| v1::ListBaselinesRequest { baseline: name.into(), ..Default::default() };
+    let told = async |rig: &Rig| [list(rig, by_zone("novel")).await, list(rig, by_zone("usual")).await].concat();
+    assert_eq!(told(&rig).await, all);
+    let request = v1::GetHistoryRequest { name: "host b".into(), ..Default::default() };
+    let history = rig.health().get_history(request).await.expect("a history").into_inner().transitions;
+    let own = history.iter().find(|of| of.health() == v1::HealthKind::Own).expect("a transition of its own health");
+    let request = v1::ExplainTransitionRequest { id: own.id.clone() };
+    let explained = rig.health().explain_transition(request).await.expect("an explanation").into_inner();
+    assert_eq!(explained.transition.map(|transition| transition.message).as_deref(), Some("apart"));
+    let seen = &explained.evidence.expect("evidence").inputs["metric"];
+    let band = seen.baseline.expect("a band");
+    assert_eq!(
+        (band.average, band.lower, band.higher, seen.deviation, seen.stale),
+        (10.0, 9.0, 11.0, Some(2.0), false)
+    );
+    assert_eq!(
+        seen.values.iter().map(|(name, value)| (name.as_str(), *value)).collect::<Vec<_>>(),
+        [("average", 12.0)]
+    );
+
+    // A start has all of it before anything is read, and drops nothing.
+    let learned = rig.world.restored();
+    let usual = learned.baselines.iter().find(|(_, head)| &*head.name == "usual").expect("a head").0;
+    let hours: Vec<Time> = learned.columns.iter().filter(|(key, ..)| *key == usual).map(|(_, end, _)| *end).collect();
+    assert_eq!(hours, [3, 4, 5, 6].map(at), "the training window of the hour that comes next");
+    let world = rig.stop().await.reopen_with((*settings.definitions).clone(), feeds, 100);
+    let (mut engine, shards, _) = begin(&settings, world.restored());
+    world.apply(&engine.collect(&shards, 0));
+    let kept = world.restored();
+    assert_eq!(format!("{:?}", (kept.baselines, kept.baseline_instances, kept.columns, kept.models)), {
+        let Restored { baselines, baseline_instances, columns, models, .. } = learned;
+        format!("{:?}", (baselines, baseline_instances, columns, models))
+    });
+    assert_eq!(told(&Rig::of(world).await).await, all);
 }

@@ -70,9 +70,14 @@ impl World {
 
     /// The world after a restart. Nothing may hold the one before any more.
     pub(crate) fn reopen(self, recent_changes: usize) -> World {
+        self.reopen_with(Definitions::default(), Vec::new(), recent_changes)
+    }
+
+    /// The same, with other definitions.
+    pub(crate) fn reopen_with(self, definitions: Definitions, feeds: Vec<Feed>, recent_changes: usize) -> World {
         let World { served, store, folder, .. } = self;
         drop((served, store));
-        World::open(folder, Definitions::default(), Vec::new(), recent_changes)
+        World::open(folder, definitions, feeds, recent_changes)
     }
 
     /// What a step comes to, one change for each line:

@@ -46,6 +46,8 @@ sources:
 streams:
   up: { source: m, select: { metric: up } }
   down: { source: m, select: { metric: down } }
+baselines:
+  usual: { stream: up, function: min_max, window: batching 1h, downsample: average }
 components:
   a: { type: box }
 checks:
@@ -55,11 +57,9 @@ checks:
     arguments: { metric: { stream: up, window: batching 10s, downsample: maximum }, critical: 50 }
 "#;
     let path = written(folder.path(), "good.yaml", good);
-    check(
-        &["validate", &path],
-        0,
-        &["high: threshold on a", "critical: 50", "down", "the configuration is good", "1 warning"],
-    );
+    let learned = ["baseline usual: min_max of stream up, batching 1h, average", "    train: 4w", "1 baseline,"];
+    let bound = ["high: threshold on a", "critical: 50", "down", "the configuration is good", "1 warning"];
+    check(&["validate", &path], 0, &[&learned[..], &bound[..]].concat());
     let wrong = good.replace("threshold", "treshold").replace("select: { metric: down }", "select: down");
     let bad = written(folder.path(), "bad.yaml", &wrong);
     check(&["validate", &bad], 2, &["treshold", "did you mean `threshold`?", "there are 2 errors"]);

@@ -59,7 +59,7 @@ fn it_selects_batches() {
     says(
         window,
         "for b in p.batches.with_anomalous() { if b.anomalous { return baseline(b.value, b.phase, 12); } }",
-        { "11 (1 to 12)" },
+        "11 (1 to 12)",
     );
     reckons(window, "(p.batches[5].start - p.batches[4].start).hours + p.batches[5].phase", 6.0);
     reckons(window, "p.batches.values().len()", 10.0);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{call, compile, complaints, told};
+use common::{baseline, call, compile, complaints, told, told_band, training};
 use model::State;
 use model::definition::Limits;
 use std::process::Command;
@@ -93,6 +93,57 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("sorted by nonsense", "type", "let a = []; for i in 0..900 { a.push(i % 7); } a.sort(|a, b| 1 - a); a"),
 ];
 
+/// Name, the kind of failure that is wanted or `a band`, and the body of `fn baseline(p)` for ten thousand batches.
+const BASELINES: &[(&str, &str, &str)] = &[
+    ("endless baseline", "operations", "loop { }"),
+    ("medians without end", "operations", "loop { p.batches.median(); }"),
+    ("selections without end", "operations", "loop { p.batches.same_phase(9); }"),
+    ("iterations without end", "operations", "loop { for batch in p.batches { } }"),
+    ("forecasts without end", "operations", "loop { p.batches.holt_winters(0.1, 0.1, 0.1); }"),
+    ("arrays of values", "memory", "let all = []; for i in 0..1000 { all.push(p.batches.values()); }"),
+    (
+        "selections kept",
+        "memory",
+        "let a = p.batches; let m = #{}; let i = 0; loop { m[`${i % 900}`] = a.newest(9000 + i); i += 1; }",
+    ),
+    ("newest of all numbers", "a band", "let n = p.batches.newest(9223372036854775807).len(); baseline(n, n, n)"),
+    ("newest of 1e18", "a band", "let n = p.batches.newest(1e18).len(); baseline(n, n, n)"),
+    ("newest of infinitely many", "error", "p.batches.newest(1.0 / 0.0)"),
+    ("newest of NaN", "error", "p.batches.newest(0.0 / 0.0)"),
+    ("newest of 1e300", "a band", "let n = p.batches.newest(1e300).len(); baseline(n, n, n)"),
+    ("oldest of the least number", "error", "p.batches.oldest(-9223372036854775807 - 1)"),
+    ("neighbours without end", "a band", "let n = p.batches.same_phase(1000000000).len(); baseline(n, n, n)"),
+    ("all neighbours", "a band", "let n = p.batches.same_phase(9223372036854775807).len(); baseline(n, n, n)"),
+    ("a phase below all", "error", "p.batches.phase(-1)"),
+    ("a phase beyond all", "error", "p.batches.phase(9223372036854775807)"),
+    ("percentile of NaN", "error", "p.batches.percentile(0.0 / 0.0)"),
+    ("percentile of a denormal", "a band", "let x = p.batches.percentile(5e-324); baseline(x, x, x)"),
+    ("percentile beyond all", "error", "p.batches.percentile(100.1)"),
+    ("percentile of nothing", "error", "p.batches.newest(0).percentile(50)"),
+    ("gain of 5", "error", "p.batches.ewma(5)"),
+    ("gain of NaN", "error", "p.batches.ewma(0.0 / 0.0)"),
+    (
+        "gain of a denormal",
+        "a band",
+        "let x = p.batches.ewma(5e-324) + p.batches.ewm_stddev(5e-324); baseline(x, x, x)",
+    ),
+    ("gain of nearly 1", "a band", "let x = p.batches.ewm_stddev(0.9999999999999999); baseline(x, x, x)"),
+    ("gain that is a text", "error", r#"p.batches.ewm_stddev("1")"#),
+    ("gains of infinity", "error", "p.batches.holt_winters(1.0 / 0.0, 0, 0)"),
+    ("gains of 1", "a band", "let x = p.batches.holt_winters(1, 1, 1).error; baseline(x, x, x)"),
+    ("index past the end", "error", "p.batches[10000]"),
+    ("least index", "error", "p.batches[-9223372036854775807 - 1]"),
+    ("batches assigned to", "error", "p.batches = 5"),
+    ("batches in each other", "error", "let a = p.batches; a[0] = a"),
+    ("band of NaN", "type", "baseline(0.0 / 0.0, 0, 0)"),
+    ("band caught", "a band", "try { baseline(1, 2, 3) } catch (error) { `${error}`; } baseline(1, 1, 1)"),
+    ("band of bands", "type", "baseline(baseline(1, 1, 1), 1, 1)"),
+    ("a bound that is a huge text", "type", r#"let s = "x"; s.pad(60000, 'x'); baseline(1, 1, s)"#),
+    ("a batch for an answer", "type", "p.batches[0]"),
+    ("batches compared", "error", "p.batches == p.batches"),
+    ("batches printed", "error", "throw `${p} ${p.batches} ${p.batches[0]} ${p.batches.newest(2).values()}`"),
+];
+
 /// Name, a part of the message that is wanted, and the script.
 fn texts() -> Vec<(&'static str, &'static str, String)> {
     let nested = |open: &str, close: &str| {
@@ -109,6 +160,15 @@ fn texts() -> Vec<(&'static str, &'static str, String)> {
             "nested conditions",
             "complexity",
             format!("fn check(p) {{ {} {} }}", "if true {".repeat(5000), "}".repeat(5000)),
+        ),
+        (
+            "functions that hand on their parameters in every order",
+            "none",
+            format!(
+                "parameters(#{{ a: metric(\"\") }}); fn check(p) {{ f(p.a, p, p, p, p, p, p, p) }} \
+                 fn f(a, b, c, d, e, g, h, i) {{ {} }}",
+                (0..200).map(|_| "f(b, a, c, d, e, g, h, i); f(b, c, d, e, g, h, i, a); ").collect::<String>()
+            ),
         ),
         (
             "nested interpolation",
@@ -152,6 +212,14 @@ fn child() {
         let verdict = if answer.split(' ').next() == Some(wanted) { "well" } else { "BADLY" };
         println!("{verdict}: {name}: {}", answer.chars().take(150).collect::<String>());
     }
+    let batches = training(&(0..10_000).map(|hour| format!("{} ", hour % 17)).collect::<String>(), 5_000);
+    for (name, wanted, body) in BASELINES {
+        let function = compile(&format!("fn baseline(p) {{ {body} }}"), &limits);
+        let answer = told_band(baseline(&function, &batches, 5_000, &[]));
+        let kind = answer.split(' ').next().filter(|kind| kind.parse::<f64>().is_err()).unwrap_or("a band");
+        let verdict = if kind == *wanted { "well" } else { "BADLY" };
+        println!("{verdict}: {name}: {}", answer.chars().take(150).collect::<String>());
+    }
     for (name, wanted, script) in texts() {
         let answer = complaints(&script);
         let verdict = if answer.contains(wanted) { "well" } else { "BADLY" };
@@ -179,6 +247,6 @@ fn every_hostile_script_ends_as_its_own_failure() {
         .partition(|line| line.starts_with("well: "));
     let last = told.lines().last().unwrap_or("nothing");
     assert!(badly.is_empty(), "{}", badly.join("\n"));
-    assert_eq!(well.len(), CALLS.len() + texts().len(), "{}; the last it said: {last}", child.status);
+    assert_eq!(well.len(), CALLS.len() + BASELINES.len() + texts().len(), "{}; the last it said: {last}", child.status);
     assert!(child.status.success(), "{}", child.status);
 }

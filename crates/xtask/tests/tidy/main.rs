@@ -13,6 +13,7 @@ use std::process::Command;
 const LAYERS: [(&str, u8); 18] = [
     ("cli", 5),
     ("detection", 5),
+    ("midnight", 5),
     ("xtask", 5),
     ("server", 4),
     ("simulator", 4),

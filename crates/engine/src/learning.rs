@@ -488,7 +488,7 @@ impl Pupil {
         }
         for row in std::mem::take(&mut self.to_write) {
             let Some(of) = self.rows[row as usize].as_mut() else { continue };
-            let Some(model) = of.model.as_ref().filter(|_| of.written != Some(of.newest)) else { continue };
+            let Some(model) = of.model.as_ref().filter(|_| whole || of.written != Some(of.newest)) else { continue };
             let mut bytes = Vec::new();
             model.encode(&mut bytes);
             of.written = Some(of.newest);

@@ -21,6 +21,9 @@ use std::path::{Path, PathBuf};
 const WIDTH: usize = 80;
 /// Fewer and more show nothing.
 const WIDTHS: (usize, usize) = (40, 400);
+/// Settings that stand first below the title, and those that do not stand there.
+const TIMES: [&str; 2] = ["period", "train"];
+const UNTOLD: [&str; 2] = ["adapt_after", "keep"];
 
 /// Show what a baseline would have said of the past: the series, the band, and where it deviates.
 #[derive(Debug, Args)]
@@ -181,7 +184,11 @@ impl Preview {
         let binding = &settings.baselines[self.baseline];
         let zone = TimeZone::get(&definition.zone).unwrap_or(TimeZone::UTC);
         let labels = if self.labels.is_empty() { String::new() } else { format!(" {}", self.labels) };
-        let given: Vec<String> = binding.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        // What says most first: a plot has little room.
+        let (times, rest): (Vec<_>, Vec<_>) = binding.settings.iter().partition(|(name, _)| TIMES.contains(&&**name));
+        let given = times.into_iter().chain(rest).filter(|(name, _)| !UNTOLD.contains(&&**name));
+        let given: Vec<String> = given.map(|(name, value)| format!("{name} {value}")).collect();
+        let unit = self.unit(settings);
         let points = self.windows.iter().map(|window| Point {
             at: match definition.window {
                 Window::Batching { .. } => window.start + Span::from_nanos((window.end - window.start).nanos() / 2),
@@ -189,15 +196,20 @@ impl Preview {
             },
             value: window.value,
             band: window.reading.map(|reading| reading.band),
-            mark: deviates(window).then(|| words(window, &zone)),
+            mark: deviates(window).then(|| words(window, &zone, unit)),
         });
         Plot {
             title: format!("{}{labels}", definition.name),
             subtitle: format!("{} of {}; {}", binding.function, binding.input, given.join(", ")),
-            unit: settings.definitions.streams[definition.stream].unit.as_deref().unwrap_or_default().to_owned(),
+            unit: unit.to_owned(),
             points: points.collect(),
             zone,
         }
+    }
+
+    fn unit<'a>(&self, settings: &'a Settings) -> &'a str {
+        let stream = settings.definitions.baselines[self.baseline].stream;
+        settings.definitions.streams[stream].unit.as_deref().unwrap_or_default()
     }
 
     fn summary(&self, settings: &Settings) -> String {
@@ -214,7 +226,7 @@ impl Preview {
         let worst =
             self.windows.iter().filter(|window| deviates(window)).max_by(|a, b| strength(a).total_cmp(&strength(b)));
         if let Some(worst) = worst {
-            let _ = write!(said, "; worst: {}", words(worst, &zone));
+            let _ = write!(said, "\nworst: {}", words(worst, &zone, self.unit(settings)));
         }
         if without == total {
             let first = self.windows.first().map_or(Time::MIN, |window| window.start);
@@ -269,10 +281,10 @@ fn deviates(window: &Lived) -> bool {
     strength(window).is_some_and(|strength| strength >= 1.0)
 }
 
-/// `Tue 2026-11-03 14:00, 812, expected 300 (250 to 350), deviation 10.2`
-fn words(window: &Lived, zone: &TimeZone) -> String {
+/// `Tue 2026-11-03 14:00, 812 ms, expected 300 (250 to 350), deviation 10.2`
+fn words(window: &Lived, zone: &TimeZone, unit: &str) -> String {
     let Lived { start, value, reading, .. } = window;
-    let mut words = format!("{}, {}", day_and_time(*start, zone), brief(*value));
+    let mut words = format!("{}, {}", day_and_time(*start, zone), format!("{} {unit}", brief(*value)).trim_end());
     if let Some(reading) = reading {
         let band = reading.band;
         let (average, lower, higher) = (brief(band.average), brief(band.lower), brief(band.higher));

@@ -88,3 +88,11 @@ impl Plot {
         self.points.chunk_by(|a, b| (b.at - a.at).nanos() <= most).collect()
     }
 }
+
+/// A text, shortened where it is longer than so many letters.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}

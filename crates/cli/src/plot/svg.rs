@@ -1,6 +1,6 @@
 //! A plot as SVG: self-contained, light or dark as its reader's system is.
 
-use super::{Plot, Point, Scale, brief, time_ticks, value_ticks};
+use super::{Plot, Point, Scale, brief, cut, time_ticks, value_ticks};
 use std::fmt::Write as _;
 
 const WIDTH: f64 = 1120.0;
@@ -44,7 +44,7 @@ pub(crate) fn draw(plot: &Plot) -> String {
         escaped(&plot.subtitle)
     );
     let _ = writeln!(svg, "<text class=\"title\" x=\"{LEFT}\" y=\"30\">{}</text>", escaped(&plot.title));
-    let _ = writeln!(svg, "<text class=\"words\" x=\"{LEFT}\" y=\"51\">{}</text>", escaped(&plot.subtitle));
+    let _ = writeln!(svg, "<text class=\"words\" x=\"{LEFT}\" y=\"51\">{}</text>", escaped(&cut(&plot.subtitle, 150)));
     axes(&mut svg, plot, &times, &values);
     for run in plot.runs() {
         let few = fewer(run, &times);
@@ -121,14 +121,14 @@ fn path(svg: &mut String, class: &str, line: &[(f64, f64)]) {
 
 fn legend(svg: &mut String, plot: &Plot) {
     let marked = plot.points.iter().filter(|point| point.mark.is_some()).count();
-    let _ = write!(
+    let _ = writeln!(
         svg,
         "<g transform=\"translate({:.1} 26)\">\
          <path class=\"series\" d=\"M0 0h22\"/><text class=\"words\" x=\"28\" y=\"4.5\">value</text>\
          <path class=\"band\" d=\"M82 -6h22v12h-22z\"/><path class=\"average\" d=\"M82 0h22\"/>\
          <text class=\"words\" x=\"110\" y=\"4.5\">expected</text>\
          <circle class=\"mark\" cx=\"188\" cy=\"0\" r=\"4\"/>\
-         <text class=\"words\" x=\"198\" y=\"4.5\">deviates ({})</text></g>\n",
+         <text class=\"words\" x=\"198\" y=\"4.5\">deviates ({})</text></g>",
         RIGHT - 290.0,
         brief(marked as f64)
     );

@@ -1,6 +1,6 @@
 //! A plot for a terminal: the series as dots of Braille, the band as shading, deviations as bullets.
 
-use super::{Plot, Point, Scale, time_ticks, value_ticks};
+use super::{Plot, Point, Scale, cut, time_ticks, value_ticks};
 use std::fmt::Write as _;
 
 const ROWS: usize = 18;
@@ -142,11 +142,4 @@ fn time_axis(plot: &Plot, gutter: usize, columns: usize, times: &Scale) -> Strin
     }
     let (axis, labels): (String, String) = (axis.into_iter().collect(), labels.into_iter().collect());
     format!("{:gutter$} └{axis}\n{}\n", "", labels.trim_end())
-}
-
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }

@@ -1,8 +1,15 @@
-//! The command line of the measurements.
+//! The command line of the measurements: runs a detector over labelled series, and prints what it is worth.
 
-use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use clap::{Parser, Subcommand, ValueEnum};
+use detection::events::{self, Judged};
+use detection::run::{Scored, run_series};
+use detection::series::{Series, SeriesError};
+use detection::{generate, nab, run, series};
+use model::definition::OnlineModel;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
+/// How well the baselines find what is wrong, on labelled series.
 #[derive(Parser)]
 #[command(name = "detection")]
 struct Arguments {
@@ -12,9 +19,32 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// The Numenta Anomaly Benchmark: FOLDER holds its `data/` and `labels/`.
+    Nab {
+        /// The unpacked archive.
+        folder: PathBuf,
+        #[command(flatten)]
+        detector: Detector,
+    },
+    /// Any labelled series: files with the columns `timestamp`, `value` and, where known, `label`.
+    Series {
+        /// The folder with the files, folders in it included.
+        folder: PathBuf,
+        #[command(flatten)]
+        detector: Detector,
+        /// A segment is found by an alert among its first points, this many after the first one.
+        #[arg(long, default_value_t = 7)]
+        delay: usize,
+        /// The share of each series that is only learned from.
+        #[arg(long, default_value_t = 0.0)]
+        skip: f64,
+        /// Print each series too.
+        #[arg(long)]
+        each: bool,
+    },
     /// Write made-up service metrics with labelled anomalies, one file for each series.
     Generate {
-        /// Where to.
+        /// The folder to write to.
         folder: PathBuf,
         /// The same seed gives the same series.
         #[arg(long, default_value_t = 1)]
@@ -28,14 +58,131 @@ enum Command {
     },
 }
 
-fn main() {
-    match Arguments::parse().command {
-        Command::Generate { folder, seed, series, days } => {
-            std::fs::create_dir_all(&folder).expect("folder");
-            for number in 0..series {
-                let made = detection::generate::series(seed, number, days);
-                std::fs::write(folder.join(&made.name), detection::series::print(&made)).expect("write");
-            }
+#[derive(clap::Args)]
+struct Detector {
+    /// The baseline.
+    #[arg(long, value_enum, default_value_t = Baseline::Novelty)]
+    model: Baseline,
+    /// `scales` of `deviation`.
+    #[arg(long, default_value_t = 4.0)]
+    scales: f64,
+    /// Write timestamp, value and score of each point of each series into this folder.
+    #[arg(long)]
+    scores: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Baseline {
+    Deviation,
+    Novelty,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Nab { folder, detector } => print_nab(&folder, &detector),
+        Command::Series { folder, detector, delay, skip, each } => print_series(&folder, &detector, delay, skip, each),
+        Command::Generate { folder, seed, series, days } => write_made_up(&folder, seed, series, days),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
         }
     }
+}
+
+fn print_nab(folder: &Path, detector: &Detector) -> Result<(), SeriesError> {
+    let windows = nab::read_windows(&folder.join("labels").join("combined_windows.json"))?;
+    let all = series::read_folder(&folder.join("data"))?;
+    let mut files = Vec::new();
+    for (series, scored) in detector.run(&all)? {
+        if let Some(windows) = windows.get(&series.name) {
+            files.push(nab::weigh(&scored, windows));
+        }
+    }
+    println!("{:?}, {} files", detector.model, files.len());
+    println!("{:<10} {:>7} {:>10} {:>12}", "profile", "score", "threshold", "at score 1");
+    for profile in nab::PROFILES {
+        let best = nab::best(&files, profile);
+        let told = nab::at_threshold(&files, profile, 1.0);
+        println!("{:<10} {:>7.2} {:>10.3} {told:>12.2}", profile.name, best.score, best.threshold);
+    }
+    Ok(())
+}
+
+fn print_series(folder: &Path, detector: &Detector, delay: usize, skip: f64, each: bool) -> Result<(), SeriesError> {
+    let all = series::read_folder(folder)?;
+    let mut judged = Vec::new();
+    let labelled = detector.run(&all)?.into_iter().filter(|(series, _)| series.labelled);
+    for (series, scored) in labelled {
+        let learning = (scored.len() as f64 * skip.clamp(0.0, 1.0)) as usize;
+        let labels = series.rows.iter().map(|row| row.label).collect();
+        let one = Judged { scored, labels, learning };
+        if each {
+            print_quality(&series.name, std::slice::from_ref(&one), delay);
+        }
+        judged.push(one);
+    }
+    if judged.is_empty() {
+        println!("no series has a column `label`: there is nothing to compare with");
+        return Ok(());
+    }
+    println!("{:?}, {} series", detector.model, judged.len());
+    print_quality("alerts", &judged, delay);
+    let best = events::set_best_threshold(&mut judged, delay, |all| events::by_point(all, delay).f1());
+    print_quality(&format!("best by point, {best:.3}"), &judged, delay);
+    let best = events::set_best_threshold(&mut judged, delay, |all| events::by_event(all).f1());
+    print_quality(&format!("best by event, {best:.3}"), &judged, delay);
+    Ok(())
+}
+
+fn print_quality(name: &str, judged: &[Judged], delay: usize) {
+    let (points, whole) = (events::by_point(judged, delay), events::by_event(judged));
+    let delays = events::delays(judged);
+    let middle = delays.get(delays.len() / 2).map_or("none".to_owned(), usize::to_string);
+    println!(
+        "{name:<24} by point: F1 {:.3} precision {:.3} recall {:.3}; by event: F1 {:.3} precision {:.3} recall {:.3}; \
+         {:.2} false alerts a series and day; median delay {middle} points",
+        points.f1(),
+        points.precision(),
+        points.recall(),
+        whole.f1(),
+        whole.precision(),
+        whole.recall(),
+        whole.false_alerts as f64 / events::series_days(judged).max(f64::MIN_POSITIVE),
+    );
+}
+
+fn write_made_up(folder: &Path, seed: u64, count: usize, days: usize) -> Result<(), SeriesError> {
+    println!("seed {seed}");
+    for number in 0..count {
+        let made = generate::series(seed, number, days);
+        write(&folder.join(&made.name), &series::print(&made))?;
+    }
+    Ok(())
+}
+
+impl Detector {
+    /// What is said of each series; written down too, where that is asked for.
+    fn run<'a>(&self, all: &'a [Series]) -> Result<Vec<(&'a Series, Vec<Scored>)>, SeriesError> {
+        let model = match self.model {
+            Baseline::Deviation => OnlineModel::Deviation { scales: self.scales },
+            Baseline::Novelty => OnlineModel::Novelty,
+        };
+        let run_one = |series: &'a Series| {
+            let scored = run_series(series, model);
+            if let Some(folder) = &self.scores {
+                write(&folder.join(&series.name), &run::print(&scored))?;
+            }
+            Ok((series, scored))
+        };
+        all.iter().map(run_one).collect()
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), SeriesError> {
+    let failed = |error| SeriesError::Io { path: path.to_owned(), error };
+    std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+    std::fs::write(path, text).map_err(failed)
 }

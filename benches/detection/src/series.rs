@@ -15,7 +15,7 @@ pub struct Row {
     pub label: bool,
 }
 
-/// A series in the order of time.
+/// A series. Its points are in the order of the file; one that goes back in time is late, as it would be on a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
     /// Its path below the folder it was read from.
@@ -91,7 +91,7 @@ fn read_file(folder: &Path, path: &Path) -> Result<Series, SeriesError> {
 /// The series of a file's text; otherwise the line, and what was found there and is wanted.
 ///
 /// # Errors
-/// Where a column is missing, a cell is not what is wanted, or time goes back.
+/// Where a column is missing or a cell is not what is wanted.
 pub fn parse(name: String, text: &str) -> Result<Series, (usize, String)> {
     let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim_end_matches('\r')));
     let (_, head) =
@@ -113,12 +113,6 @@ pub fn parse(name: String, text: &str) -> Result<Series, (usize, String)> {
     for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
         let cell = |place: usize| line.split(',').nth(place).unwrap_or_default().trim().trim_matches('"');
         let row = row(cell(timestamp), cell(value), label.map(cell)).map_err(|what| (number, what))?;
-        if rows.last().is_some_and(|last| last.at > row.at) {
-            return Err((
-                number,
-                format!("`{}` lies before the line above; rows in the order of time are wanted", cell(timestamp)),
-            ));
-        }
         rows.push(row);
     }
     Ok(Series { name, rows, labelled: label.is_some() })

@@ -5,10 +5,17 @@
 //! A model knows neither the interval of its points nor a clock: both come with the points.
 
 mod deviation;
+mod envelope;
 mod novelty;
+mod peaks;
+mod profile;
+mod seasons;
+mod stored;
 
+pub use deviation::Deviation;
 use model::definition::OnlineModel;
 use model::{Reading, Time};
+pub use novelty::Novelty;
 
 /// The most memory that a model holds, in bytes.
 pub const MOST_BYTES: usize = 4096;
@@ -17,17 +24,17 @@ pub const MOST_BYTES: usize = 4096;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Model {
     /// What is unusual now.
-    Deviation(deviation::Deviation),
+    Deviation(Box<Deviation>),
     /// What never was.
-    Novelty(novelty::Novelty),
+    Novelty(Box<Novelty>),
 }
 
 impl Model {
     /// A model that has seen nothing.
     pub fn new(model: OnlineModel) -> Model {
         match model {
-            OnlineModel::Deviation { scales } => Model::Deviation(deviation::Deviation::new(scales)),
-            OnlineModel::Novelty => Model::Novelty(novelty::Novelty::new()),
+            OnlineModel::Deviation { scales } => Model::Deviation(Box::new(Deviation::new(scales))),
+            OnlineModel::Novelty => Model::Novelty(Box::new(Novelty::new())),
         }
     }
 
@@ -59,13 +66,17 @@ impl Model {
     /// The model that was encoded to these bytes; nothing where they are those of another model or layout.
     pub fn decode(model: OnlineModel, bytes: &[u8]) -> Option<Model> {
         match model {
-            OnlineModel::Deviation { scales } => deviation::Deviation::decode(scales, bytes).map(Model::Deviation),
-            OnlineModel::Novelty => novelty::Novelty::decode(bytes).map(Model::Novelty),
+            OnlineModel::Deviation { scales } => Deviation::decode(scales, bytes).map(Box::new).map(Model::Deviation),
+            OnlineModel::Novelty => Novelty::decode(bytes).map(Box::new).map(Model::Novelty),
         }
     }
 
     /// Bytes of memory held, those on the heap included; at most [`MOST_BYTES`].
     pub fn held_bytes(&self) -> usize {
-        size_of::<Model>()
+        let heap_bytes = match self {
+            Model::Deviation(model) => size_of::<Deviation>() + model.heap_bytes(),
+            Model::Novelty(model) => size_of::<Novelty>() + model.heap_bytes(),
+        };
+        size_of::<Model>() + heap_bytes
     }
 }

@@ -11,6 +11,7 @@
 //!
 //! The values of a series are written as `promtool` has them, one each `every`, the first at `from` (0s):
 //! `3` is a value, `_` is none, `1+2x3` is `1 3 5 7`, `9-2x2` is `9 7 5`, `4x2` is `4 4 4`, `_x3` is `_ _ _`.
+//! Beyond that, `(1 2)x2` is `1 2 1 2 1 2`: what stands in parentheses, and twice again; groups may hold groups.
 //!
 //! Time ends with `until`, or where it is not written with the last slot of a series, the last event and the last
 //! expected transition. All transitions of own health must be listed; those of propagated health once one is.

@@ -27,29 +27,67 @@ pub(crate) fn series(text: &str) -> Result<(String, Labels), String> {
     Ok((name.trim().to_owned(), Labels::new(pairs)))
 }
 
-/// Reads values such as `100 _ 1+2x3`: one for each slot, nothing where none was measured.
+/// Reads values such as `100 _ 1+2x3 (5 6)x2`: one for each slot, nothing where none was measured.
 pub(crate) fn values(text: &str) -> Result<Vec<Option<f64>>, String> {
-    let mut values = Vec::new();
-    for word in text.split_whitespace() {
-        let wanted = || format!("`{word}` is no value such as 3, _, 1+2x3 or 4x2");
-        let (start, times) = match word.split_once('x') {
-            Some((start, times)) => (start, Some(times.parse::<usize>().map_err(|_| wanted())?)),
-            None => (word, None),
+    // The values of each group that is open; the outermost is the series.
+    let mut open = vec![Vec::new()];
+    for word in text.replace('(', " ( ").replace(')', " )").split_whitespace() {
+        let made = match word.strip_prefix(')') {
+            _ if word == "(" => {
+                open.push(Vec::new());
+                continue;
+            }
+            Some(times) => group(&open.pop().unwrap_or_default(), times)?,
+            None => some_values(word)?,
         };
-        if values.len() + times.unwrap_or(0) > MOST_VALUES {
-            return Err(format!("`{word}` makes more than {MOST_VALUES} values"));
+        let group = open.last_mut().ok_or_else(|| format!("`{word}` closes a group that is not open"))?;
+        if group.len() + made.len() > MOST_VALUES {
+            return Err(too_many(word));
         }
-        if start == "_" {
-            values.extend(vec![None; times.unwrap_or(1)]);
-            continue;
-        }
-        let (first, step) = first_and_step(start).ok_or_else(wanted)?;
-        if times.is_none() && step.is_some() {
-            return Err(wanted());
-        }
-        values.extend((0..=times.unwrap_or(0)).map(|place| Some(first + step.unwrap_or(0.0) * place as f64)));
+        group.extend(made);
     }
-    Ok(values)
+    match (open.pop(), open.is_empty()) {
+        (Some(values), true) => Ok(values),
+        _ => Err(format!("a group of `{text}` is not closed: (1 2)x3 is wanted")),
+    }
+}
+
+/// What one word between blanks stands for.
+fn some_values(word: &str) -> Result<Vec<Option<f64>>, String> {
+    let wanted = || format!("`{word}` is no value such as 3, _, 1+2x3 or 4x2");
+    let (start, times) = match word.split_once('x') {
+        Some((start, times)) => (start, Some(times.parse::<usize>().map_err(|_| wanted())?)),
+        None => (word, None),
+    };
+    if times.is_some_and(|times| times > MOST_VALUES) {
+        return Err(too_many(word));
+    }
+    if start == "_" {
+        return Ok(vec![None; times.unwrap_or(1)]);
+    }
+    let (first, step) = first_and_step(start).ok_or_else(wanted)?;
+    if times.is_none() && step.is_some() {
+        return Err(wanted());
+    }
+    Ok((0..=times.unwrap_or(0)).map(|place| Some(first + step.unwrap_or(0.0) * place as f64)).collect())
+}
+
+/// The values of a group, and as often again as stands after the `x`.
+fn group(values: &[Option<f64>], times: &str) -> Result<Vec<Option<f64>>, String> {
+    let again = match times.strip_prefix('x') {
+        None if times.is_empty() => 0,
+        again => again
+            .and_then(|again| again.parse::<usize>().ok())
+            .ok_or_else(|| format!("`){times}` does not end a group as (1 2)x3 does"))?,
+    };
+    match values.len().saturating_mul(again.saturating_add(1)) > MOST_VALUES {
+        true => Err(too_many(&format!("(..)x{again}"))),
+        false => Ok(values.repeat(again + 1)),
+    }
+}
+
+fn too_many(word: &str) -> String {
+    format!("`{word}` makes more than {MOST_VALUES} values")
 }
 
 /// `1+2` is 1 and 2, `1-2` is 1 and -2; a sign at the begin or after an `e` belongs to its number.
@@ -117,6 +155,12 @@ mod tests {
             ("ten", "`ten` is no value such as 3, _, 1+2x3 or 4x2"),
             ("1 inf", "`inf` is no value such as 3, _, 1+2x3 or 4x2"),
             ("1x1000000000", "`1x1000000000` makes more than 100000 values"),
+            ("0 (1 _)x2 9", "0 1 _ 1 _ 1 _ 9"),
+            ("(1 (2x1)x1 )x1 (3)", "1 2 2 2 2 1 2 2 2 2 3"),
+            ("(1 2", "a group of `(1 2` is not closed: (1 2)x3 is wanted"),
+            ("1 2)x3", "`)x3` closes a group that is not open"),
+            ("(1 2)3", "`)3` does not end a group as (1 2)x3 does"),
+            ("((1x99)x99)x99", "`(..)x99` makes more than 100000 values"),
         ] {
             let print = |value: Option<f64>| value.map_or("_".to_owned(), |value| value.to_string());
             let found = values(text).map(|values| values.into_iter().map(print).collect::<Vec<_>>().join(" "));

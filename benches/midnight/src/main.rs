@@ -106,10 +106,11 @@ fn engine(settings: &Settings, restored: Restored) -> (Engine, Vec<Shard>) {
 }
 
 /// A value: scattered, the same in each run, with a daily rhythm; one of a hundred is far off in an odd hour.
-fn load(host: usize, at: Time, odd: bool) -> i64 {
+fn load(host: usize, at: Time, odd: bool) -> f64 {
     let hour = at.nanos() / HOUR.nanos();
-    let noise = (host as i64 * 7919 + hour * 104_729) % 1000;
-    100 + 10 * (hour % 24) + noise / 100 + if odd && host % 100 == 0 { 500 } else { 0 }
+    let noise = (host as u64 * 7919 + hour as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11;
+    let noise = 10.0 * noise as f64 / (1_u64 << 53) as f64;
+    (100 + 10 * (hour % 24)) as f64 + noise + if odd && host % 100 == 0 { 500.0 } else { 0.0 }
 }
 
 /// One sample of each series.

@@ -3,7 +3,7 @@
 
 use crate::arguments::{Lack, arguments};
 use crate::health::{Spoken, Topology};
-use crate::plan::Plan;
+use crate::plan::{ArgumentPlan, Plan};
 use crate::state::{ActiveError, Change, CheckKey, CheckRecord, KeptPoint};
 use crate::windows::Windows;
 use functions::{CheckCall, Failure, Library, Verdict};
@@ -125,8 +125,9 @@ impl Checks {
         }
     }
 
-    /// Brings to life the instances of an agenda that bindings to written elements determine. Gives those
-    /// that did not live yet; their check instances are made as for any that is born.
+    /// Brings to life the instances of an agenda's feeds that bindings to written elements determine, whatever they
+    /// are read for, and that of each stream that has but one. Gives those that did not live yet; their check
+    /// instances are made as for any that is born.
     pub(crate) fn bind(
         &mut self,
         agenda: usize,
@@ -135,22 +136,26 @@ impl Checks {
         topology: &Topology,
     ) -> Vec<(usize, u32)> {
         let plan = self.plan.clone();
-        let mut fresh = Vec::new();
+        let each = |feed: usize| &plan.definitions.streams[plan.lanes[plan.feeds[feed].lane].stream].each;
+        let whole = |feed: &usize| plan.feeds[*feed].agenda == agenda && each(*feed).is_empty();
+        let mut named: BTreeSet<(usize, Labels)> =
+            (0..plan.feeds.len()).filter(whole).map(|feed| (feed, Labels::default())).collect();
         for (check, of) in plan.checks.iter().enumerate().filter(|(_, of)| of.agenda == agenda) {
-            let lane = plan.feeds[of.feed].lane;
-            let each = &plan.definitions.streams[plan.lanes[lane].stream].each;
-            let whole = self.bound[check]
-                .iter()
-                .filter(|(names, _)| names.len() == each.len())
-                .flat_map(|(_, by_labels)| by_labels);
-            let written = |element: &Element| {
-                topology.place(element).is_some_and(|place| topology.state(place).record.instance.is_none())
-            };
-            for (labels, _) in whole.filter(|(_, elements)| elements.iter().any(written)) {
-                let instance = windows.instance(lane, labels);
-                if windows.bind(of.feed, instance, origin) {
-                    fresh.push((of.feed, instance));
-                }
+            let elements = self.bound[check].values().flat_map(|by_labels| by_labels.values().flatten());
+            let records = elements.filter_map(|element| Some(&topology.state(topology.place(element)?).record));
+            for labels in records.filter(|record| record.instance.is_none()).map(|record| &record.labels) {
+                let feeds = of.arguments.iter().filter_map(|argument| match argument {
+                    ArgumentPlan::Input(input) => Some(input.feed),
+                    _ => None,
+                });
+                named.extend(feeds.filter_map(|feed| Some((feed, full(labels, each(feed))?))));
+            }
+        }
+        let mut fresh = Vec::new();
+        for (feed, labels) in named {
+            let instance = windows.instance(plan.feeds[feed].lane, &labels);
+            if windows.bind(feed, instance, origin) {
+                fresh.push((feed, instance));
             }
         }
         fresh
@@ -570,6 +575,13 @@ impl Checks {
 fn restricted(labels: &Labels, names: &BTreeSet<Arc<str>>) -> Labels {
     let kept = labels.iter().filter(|(name, _)| names.contains(*name));
     Labels::new(kept.map(|(name, value)| (name.clone(), value.clone())))
+}
+
+/// Those of the labels that name an instance, where all of them are there.
+fn full(labels: &Labels, each: &[Arc<str>]) -> Option<Labels> {
+    let value = |name: &Arc<str>| labels.get(name).filter(|value| !value.is_empty());
+    let pairs: Option<Vec<_>> = each.iter().map(|name| Some((name.clone(), value(name)?.clone()))).collect();
+    pairs.map(Labels::new)
 }
 
 /// The evidence of a state that no run of the function brought.

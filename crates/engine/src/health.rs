@@ -7,7 +7,7 @@
 
 use crate::state::{ActiveError, Change, ElementRecord, Standing};
 use functions::{Dependency, Library};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use model::definition::Propagation;
 use model::transition::{Cause, Health};
 use model::{Element, Labels, Span, State, Time, Transition};
@@ -435,11 +435,15 @@ impl Topology {
     pub(crate) fn changes(&mut self, changes: &mut Vec<Change>) {
         let before = changes.len();
         changes.append(&mut self.told);
+        let changed = changes[before..].iter().filter_map(|change| match change {
+            Change::Transition(of) => Some(of.element.clone()),
+            _ => None,
+        });
+        let changed: HashSet<Element> = changed.collect();
         for element in std::mem::take(&mut self.changed) {
             let Some(place) = self.place(&element) else { continue };
             let record = self.state(place).record.clone();
-            let transition = |change: &Change| matches!(change, Change::Transition(of) if of.element == element);
-            let sequence = if changes[before..].iter().any(transition) {
+            let sequence = if changed.contains(&element) {
                 record.own.sequence.max(record.propagated.sequence)
             } else {
                 // An error alone is told too, and has a number of its own.

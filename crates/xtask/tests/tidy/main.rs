@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Every crate and its layer. An arrow goes from a crate to one of a lower layer, and nowhere else.
-const LAYERS: [(&str, u8); 18] = [
+const LAYERS: [(&str, u8); 19] = [
     ("cli", 5),
     ("detection", 5),
     ("midnight", 5),
@@ -24,6 +24,7 @@ const LAYERS: [(&str, u8); 18] = [
     ("oracle", 2),
     ("functions", 1),
     ("codec", 1),
+    ("fetch", 1),
     ("kafka", 1),
     ("online", 1),
     ("api", 1),

@@ -1,0 +1,52 @@
+//! Vitalsign's own way of reading Kafka: whole record batches from the socket into the buffer that the engine reads.
+//!
+//! A client library that hands over single messages costs several times what the engine does with them. Here nothing
+//! is done for a record but its line in the index of a [`model::record::Batch`]; what lies uncompressed on the topic
+//! is copied by the kernel alone.
+//!
+//! One process owns all partitions of its sources: no consumer group takes part. A [`Reader`] reads one source on a
+//! thread of its own, one connection to each broker, and hands over [`Input`]s in the order of each partition's
+//! offsets. What a broker sends is trusted in nothing: a length is believed when its bytes have come.
+
+mod batch;
+mod codec;
+mod connection;
+mod fetching;
+mod finder;
+mod messages;
+mod properties;
+mod reader;
+mod sasl;
+mod scram;
+mod session;
+mod tls;
+mod topics;
+mod wire;
+mod worker;
+
+pub use properties::Connection;
+pub use reader::{Input, Position, Reader, Reading};
+
+/// What an operator has to mend.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A property that the reader decides itself.
+    #[error("kafka property `{property}` cannot be set here: {reason}")]
+    Refused {
+        /// The property's name.
+        property: String,
+        /// Why, and what to use instead.
+        reason: &'static str,
+    },
+    /// A property that is not known, or a value that it does not take. The value may be a secret and is not shown.
+    #[error("kafka property `{property}` is not accepted: {reason}")]
+    Property {
+        /// The property's name.
+        property: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The reader could not be made from its properties.
+    #[error("cannot make a kafka client: {0}")]
+    Client(String),
+}

@@ -10,21 +10,23 @@ use config::{File, Settings, TransitionsSettings};
 use kafka::{Connection, Embedded, Publisher};
 use model::definition::Start;
 use model::{Span, Time};
-use server::Options;
-use simulator::{CYCLE, DEMO_CONFIGURATION, Shop, TOPICS};
+use server::{Options, Range};
+use simulator::{CYCLE, DEMO_CONFIGURATION, Shop, TOPICS, TOPICS_WITH_PAST};
 use std::io::IsTerminal;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tonic::Streaming;
 
 const ADDRESS: &str = "127.0.0.1:7979";
 const TRANSITIONS: &str = "vitalsign.transitions";
 /// Between two looks at what the simulator breaks, and whether it is time to end.
 const LOOK: Duration = Duration::from_millis(200);
+/// How much of the shop's past there is.
+const PAST: Span = Span::from_secs(14 * 86_400);
 
 /// Watch a small shop break and recover: a broker, producers and Vitalsign in one process.
 #[derive(Debug, Args)]
@@ -76,6 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let publisher = Publisher::new(&connection).map_err(|error| failed(&error))?;
     let shop = Shop::new(arguments.seed, simulate::now());
     let open = shop.open();
+    teach(&shop, &publisher, &mut settings).map_err(|error| failed(&error))?;
     println!("# the shop is open; Kafka is at {brokers}, gRPC at {address}");
 
     let (stop, stopped): (_, Receiver<()>) = channel();
@@ -104,6 +107,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         summary.transitions,
         summary.published
     );
+    Ok(())
+}
+
+/// Writes the shop's past to Kafka, and teaches it to the baselines, as `vitalsign train` would.
+fn teach(shop: &Shop, publisher: &Publisher, settings: &mut Settings) -> Result<(), Box<dyn std::error::Error>> {
+    let began = Instant::now();
+    simulator::write(shop.past(PAST), publisher)?;
+    let folder = PathBuf::from(settings.store.path.as_deref().unwrap_or_default());
+    let range = Range { from: Start::Earliest, to: None };
+    let trained = server::train(settings, &folder, range, &AtomicBool::new(false), &mut |_| ())?.unwrap_or_default();
+    let names: Vec<&str> = trained.baselines.iter().map(|baseline| &*baseline.name).collect();
+    println!(
+        "# baseline `{}` has learned {} samples of the last {PAST} in {:.1} s",
+        names.join("`, `"),
+        trained.read,
+        began.elapsed().as_secs_f64()
+    );
+    // What was learned is not read again.
+    for source in &mut settings.sources {
+        if source.topics.iter().any(|topic| TOPICS_WITH_PAST.contains(&&**topic)) {
+            source.start = Start::Latest;
+        }
+    }
     Ok(())
 }
 

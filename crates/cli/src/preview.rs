@@ -4,6 +4,7 @@ mod samples;
 
 use crate::plot::{Plot, Point, brief, day_and_time};
 use crate::setup::{Configuration, read};
+use crate::train::{Bar, When};
 use crate::{Failure, shutdown, simulate};
 use clap::Args;
 use config::Settings;
@@ -12,15 +13,18 @@ use jiff::tz::TimeZone;
 use model::definition::{Learner, Window};
 use model::{Labels, Span, Time};
 use server::Range;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 /// Columns where there is no terminal to ask.
 const WIDTH: usize = 80;
 /// Fewer and more show nothing.
 const WIDTHS: (usize, usize) = (40, 400);
+/// Windows that are held at most, of all instances that are wanted.
+const MOST: usize = 2_000_000;
 /// Settings that stand first below the title, and those that do not stand there.
 const TIMES: [&str; 2] = ["period", "train"];
 const UNTOLD: [&str; 2] = ["adapt_after", "keep"];
@@ -73,8 +77,6 @@ pub(crate) struct Arguments {
     brokers: Option<String>,
 }
 
-use crate::train::When;
-
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut settings = arguments.configuration.load()?;
     if let Some(brokers) = &arguments.brokers {
@@ -82,7 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let baseline = find(&settings, &arguments.baseline)?;
     let lived = lived(&settings, baseline, arguments)?;
-    let preview = Preview::of(&settings, baseline, lived, arguments.instance.as_ref())?;
+    let preview = Preview::of(&settings, baseline, lived)?;
     let plot = preview.plot(&settings);
     let width = arguments.width.unwrap_or_else(|| terminal_size::terminal_size().map_or(WIDTH, |(w, _)| w.0.into()));
     let colour = std::io::stdout().is_terminal();
@@ -106,29 +108,71 @@ fn find(settings: &Settings, name: &str) -> Result<usize, Failure> {
     })
 }
 
-fn lived(settings: &Settings, baseline: usize, arguments: &Arguments) -> Result<Vec<Lived>, Failure> {
+/// What was lived through.
+struct Past<'a> {
+    /// Which instances are wanted.
+    wanted: Option<&'a Labels>,
+    /// All that there are.
+    labels: BTreeSet<Labels>,
+    /// The windows of those that are wanted, by their ends.
+    windows: BTreeMap<Labels, BTreeMap<Time, Lived>>,
+    count: usize,
+}
+
+impl Past<'_> {
+    fn take(&mut self, window: Lived) {
+        if !window.value.is_finite() {
+            return;
+        }
+        if !self.labels.contains(&window.labels) {
+            self.labels.insert(window.labels.clone());
+        }
+        let is_it = |wanted: &Labels| wanted.iter().all(|(name, value)| window.labels.get(name) == Some(value));
+        if self.wanted.is_none_or(is_it) {
+            self.count += 1;
+            // Where checks read it with several sets of sources, it lives once for each.
+            let of = self.windows.entry(window.labels.clone()).or_default().entry(window.end);
+            of.and_modify(|known| known.anomalous |= window.anomalous).or_insert(window);
+        }
+    }
+}
+
+fn lived<'a>(settings: &Settings, baseline: usize, arguments: &'a Arguments) -> Result<Past<'a>, Failure> {
+    let wanted = arguments.instance.as_ref();
+    let mut past = Past { wanted, labels: BTreeSet::new(), windows: BTreeMap::new(), count: 0 };
     if let Some(path) = &arguments.input {
         let stream = &settings.definitions.streams[settings.definitions.baselines[baseline].stream];
         let name = path.display().to_string();
-        let given = arguments.instance.clone().unwrap_or_default();
-        let mut found = samples::read(&read(path)?, &name, &stream.each, &given)?;
+        let mut found = samples::read(&read(path)?, &name, &stream.each, &wanted.cloned().unwrap_or_default())?;
         if let Some(to) = arguments.to {
             found.before(to);
         }
         if found.skipped > 0 {
             eprintln!("{} lines of {name} have no number and are left out", found.skipped);
         }
-        return found.live(settings, baseline, &name);
+        found.live(settings, baseline, &name)?.into_iter().for_each(|window| past.take(window));
+        return Ok(past);
     }
-    let now = simulate::now();
-    let from = arguments.from.unwrap_or(When::Earliest).start(now);
+    let from = arguments.from.unwrap_or(When::Earliest).start(simulate::now());
     let range = Range { from, to: arguments.to };
-    let shutdown = shutdown()?;
-    let mut bar = crate::train::Bar::new();
-    let lived = server::relive(settings, baseline, range, &shutdown, &mut |progress| bar.show(progress));
+    let (stop, mut bar) = (shutdown()?, Bar::new());
+    let mut take = |window: Lived| {
+        past.take(window);
+        if past.count > MOST {
+            stop.store(true, Ordering::Relaxed);
+        }
+    };
+    let whole = server::relive(settings, baseline, range, &stop, &mut |progress| bar.show(progress), &mut take);
     bar.end();
-    let lived = lived.map_err(crate::train::failure)?;
-    lived.ok_or_else(|| Failure::Failed("ended before all was read".to_owned()))
+    match whole.map_err(crate::train::failure)? {
+        true => Ok(past),
+        false if past.count > MOST => {
+            let instances = past.windows.len();
+            let words = format!("{instances} instances have more than {MOST} windows; choose one by --instance");
+            Err(Failure::Usage(words))
+        }
+        false => Err(Failure::Failed("ended before all was read".to_owned())),
+    }
 }
 
 /// The windows of one instance.
@@ -143,40 +187,21 @@ struct Preview {
 }
 
 impl Preview {
-    fn of(
-        settings: &Settings,
-        baseline: usize,
-        lived: Vec<Lived>,
-        wanted: Option<&Labels>,
-    ) -> Result<Preview, Failure> {
-        let mut instances: BTreeMap<Labels, BTreeMap<Time, Lived>> = BTreeMap::new();
-        for window in lived.into_iter().filter(|window| window.value.is_finite()) {
-            // Where checks read it with several sets of sources, it lives once for each.
-            let of = instances.entry(window.labels.clone()).or_default().entry(window.end);
-            of.and_modify(|known| known.anomalous |= window.anomalous).or_insert(window);
-        }
-        let count = instances.len();
+    fn of(settings: &Settings, baseline: usize, past: Past<'_>) -> Result<Preview, Failure> {
         let name = &settings.definitions.baselines[baseline].name;
-        let Some((first, _)) = instances.first_key_value() else {
+        let Some(first) = past.labels.first() else {
             return Err(Failure::Failed(format!("`{name}` has no window with a value in that time")));
         };
-        let first = first.clone();
-        let is_it = |labels: &Labels| {
-            wanted.is_none_or(|wanted| wanted.iter().all(|(name, value)| labels.get(name) == Some(value)))
-        };
-        let found = instances.into_iter().filter(|(labels, _)| is_it(labels)).map(|(labels, windows)| {
-            let windows: Vec<Lived> = windows.into_values().collect();
-            (labels, windows)
-        });
-        let deviations = |windows: &[Lived]| windows.iter().filter(|window| deviates(window)).count();
+        let instances = past.labels.len();
+        let deviations = |windows: &BTreeMap<Time, Lived>| windows.values().filter(|window| deviates(window)).count();
         // The first of those with the most.
-        let found = found.reduce(|a, b| if deviations(&b.1) > deviations(&a.1) { b } else { a });
-        let Some((labels, windows)) = found else {
-            return Err(Failure::Usage(format!(
-                "`{name}` has {count} instances, none of these labels; one is {first}"
-            )));
+        let found = past.windows.into_iter().map(|(labels, windows)| (deviations(&windows), labels, windows));
+        let Some((_, labels, windows)) = found.reduce(|a, b| if b.0 > a.0 { b } else { a }) else {
+            let there = counted(instances, "instance");
+            return Err(Failure::Usage(format!("`{name}` has {there}, none of these labels; one is {first}")));
         };
-        Ok(Preview { baseline, labels, instances: count, chosen: wanted.is_some(), windows })
+        let windows = windows.into_values().collect();
+        Ok(Preview { baseline, labels, instances, chosen: past.wanted.is_some(), windows })
     }
 
     fn plot(&self, settings: &Settings) -> Plot {

@@ -164,7 +164,7 @@ fn warn(trained: &Trained, from: Start) {
             eprintln!("`{}` has forgotten what it had learned before", of.name);
         }
         if of.instances == 0 {
-            eprintln!("`{}` has learned nothing: no window of its stream had a value", of.name);
+            eprintln!("`{}` has learned nothing of that time; what it had learned before stays", of.name);
         } else if let (Some(full), Some(at)) = (of.full, of.full_at) {
             let late = of.instances - full;
             let which =

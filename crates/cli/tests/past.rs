@@ -21,6 +21,7 @@ baselines:
   usual load:
     stream: load
     function: seasonal_median
+    arguments: { width: 3, neighbours: 0, least_ratio: 0.05 }
     window: batching 1h
     downsample: average
     train: 1w
@@ -137,6 +138,13 @@ fn plan(replaced: &[(&str, &str)], code: i32, wanted: &[&str]) {
 }
 
 #[test]
+fn help_has_examples() {
+    for command in ["plan", "train", "preview"] {
+        check(&[command, "--help"], 0, &["Usage: vitalsign", "Examples:", "shop.yaml"]);
+    }
+}
+
+#[test]
 fn what_is_not_changed_is_kept() {
     plan(
         &[],
@@ -153,7 +161,11 @@ fn what_is_not_changed_is_kept() {
 fn what_bands_are_made_with_may_change() {
     let wanted = ["~ usual load  recomputed from what was learned of 1 instance\n", "train: 1w → 2w"];
     plan(&[("train: 1w", "train: 2w")], 0, &wanted);
-    plan(&[("seasonal_median", "ewma")], 0, &["function: seasonal_median → ewma"]);
+    plan(
+        &[("seasonal_median\n    arguments: { width: 3, neighbours: 0, least_ratio: 0.05 }", "ewma")],
+        0,
+        &["function: seasonal_median → ewma"],
+    );
     // A name means nothing.
     plan(&[("usual load", "load by hour")], 0, &["= load by hour  kept: 1 instance"]);
 }
@@ -208,7 +220,7 @@ fn a_preview_shows_where_a_file_deviates() {
         "●",
         "⣀⡠ value, jobs   ░░ expected   ● deviates",
         "240 windows: 1 deviate, 168 without a band",
-        "worst: Mon 2026-03-09 08:00, 98 jobs, expected 58 (53.55 to 62.45), deviation 8.993",
+        "worst: Mon 2026-03-09 08:00, 98 jobs, expected 58 (55.1 to 60.9), deviation 13.79",
         "2 instances; this is {host=\"b\"}, the one with the most deviations",
     ];
     check(&arguments, 0, &plotted);
@@ -217,14 +229,14 @@ fn a_preview_shows_where_a_file_deviates() {
 
     let rows = std::fs::read_to_string(&csv).expect("CSV");
     let strange = rows.lines().find(|line| line.ends_with(",true")).expect("an anomalous row");
-    let wanted = "2026-03-09T08:00:00Z,2026-03-09T09:00:00Z,98,58,53.5522,62.4478,8.993210126354601,,false,true";
+    let wanted = "2026-03-09T08:00:00Z,2026-03-09T09:00:00Z,98,58,55.1,60.9,13.793103448275868,,false,true";
     assert_eq!(strange, wanted);
     assert_eq!(rows.lines().nth(1), Some("2026-03-01T00:00:00Z,2026-03-01T01:00:00Z,50,,,,,,,false"));
     assert_eq!(rows.lines().count(), 241);
 
     let picture = std::fs::read_to_string(&svg).expect("SVG");
     assert_eq!(picture.matches("<circle class=\"mark\"").count(), 2, "one deviation, and the legend");
-    assert!(picture.contains("<title>Mon 2026-03-09 08:00, 98 jobs, expected 58 (53.55 to 62.45)"), "{picture}");
+    assert!(picture.contains("<title>Mon 2026-03-09 08:00, 98 jobs, expected 58 (55.1 to 60.9)"), "{picture}");
     assert!(picture.contains("usual load {host=&quot;b&quot;}") && picture.contains("<polygon class=\"band\""));
 
     check(
@@ -297,6 +309,14 @@ fn baselines_are_taught_what_is_on_kafka() {
     // Once more: nothing is learned twice, and what was learned before has gone.
     check(&train, 0, &[&learned[..], &["`usual load` has forgotten what it had learned before"]].concat());
     check(&["plan", &configuration, "--store", &store], 0, &["= usual load  kept: 2 instances", "1 kept"]);
+
+    let kept = opened(Path::new(&store)).restore().expect("what is kept");
+    let banded = kept.baseline_instances.iter().filter(|(_, _, instance)| instance.band.is_some());
+    assert_eq!(banded.count(), 2, "bands are in force at once");
+
+    let nothing = ["train", &configuration, "--store", &store, "--from", "2026-03-10T23:30:00Z"];
+    check(&nothing, 0, &["`usual load` has learned nothing of that time; what it had learned before stays"]);
+    check(&["plan", &configuration, "--store", &store], 0, &["= usual load  kept: 2 instances"]);
 
     let late =
         ["train", &configuration, "--store", &store, "--from", "2026-03-08T00:00:00Z", "--to", "2026-03-10T00:00:00Z"];

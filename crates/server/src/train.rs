@@ -131,7 +131,7 @@ pub fn train(
         memory_bytes: settings.store.memory_bytes / 4,
         keep_journal: false,
     })?;
-    let restored = store.restore()?;
+    let restored = store::look(folder)?.unwrap_or_default();
     // No other check changes what baselines learn.
     let mut definitions = (*settings.definitions).clone();
     definitions.checks.retain(|check| inputs(check).any(|input| input.baseline.is_some()));
@@ -139,21 +139,18 @@ pub fn train(
     if !past.live(stop, tell, &mut |_| ())? {
         return Ok(None);
     }
-    let kept = restored.baselines;
     let mut learned = past.engine.learned();
-    let keys: HashSet<u64> = kept.iter().map(|(key, _)| *key).collect();
-    let replaced = replace(&kept, &keys, &mut learned);
-    let names = kept.iter().filter(|(key, _)| replaced.contains(key)).map(|(_, head)| head.name.clone()).collect();
-    let baselines = summary(&past.definitions, &learned, &names);
-    let gone = replaced.into_iter().map(|key| Change::Baseline { key, head: None });
-    let changes: Vec<Change> = gone.chain(learned).collect();
+    let replaced = replace(&restored.baselines, &mut learned);
+    let baselines = summary(&past.definitions, &learned, &replaced);
+    let gone = replaced.into_iter().map(|(key, _)| Change::Baseline { key, head: None });
+    let changes: Vec<Change> = gone.chain(taught(learned)).collect();
     store.commit(&changes, true)?;
     store.close();
     Ok(Some(Trained { baselines, read: past.progress.read, oldest: past.oldest() }))
 }
 
 /// What the baseline at this place in the definitions would have said of the past, window by window in the order in
-/// which they end. What it says begins with nothing learned. Nothing where `stop` is set meanwhile.
+/// which they end. What it says begins with nothing learned. False where `stop` is set meanwhile.
 ///
 /// # Errors
 /// Where sources cannot be read.
@@ -163,14 +160,13 @@ pub fn relive(
     range: Range,
     stop: &AtomicBool,
     tell: &mut dyn FnMut(Progress),
-) -> Result<Option<Vec<Lived>>, TrainError> {
+    lived: &mut dyn FnMut(Lived),
+) -> Result<bool, TrainError> {
     let (definitions, baseline) = narrowed(&settings.definitions, baseline);
     let mut past = Past::begin(settings, definitions, range, &Restored::default())?;
-    let mut lived = Vec::new();
-    let mut watch = |engine: &mut Engine| {
-        lived.extend(engine.lived().into_iter().filter(|window| window.baseline == baseline));
-    };
-    Ok(past.live(stop, tell, &mut watch)?.then_some(lived))
+    past.live(stop, tell, &mut |engine| {
+        engine.lived().into_iter().filter(|window| window.baseline == baseline).for_each(&mut *lived);
+    })
 }
 
 /// The definitions with what one baseline is taught by alone: its stream, the checks that read it, and what these read;
@@ -470,10 +466,11 @@ impl Source {
 }
 
 /// Gives what was learned keys that the store does not have, and says which of the kept ones it stands instead of:
-/// those of the same baselines.
-fn replace(kept: &[(u64, BaselineHead)], keys: &HashSet<u64>, learned: &mut [Change]) -> Vec<u64> {
+/// those of the same baselines. One that has learned nothing stands instead of none.
+fn replace(kept: &[(u64, BaselineHead)], learned: &mut [Change]) -> Vec<(u64, Arc<str>)> {
+    let with_instances = with_instances(learned);
+    let mut taken: HashSet<u64> = kept.iter().map(|(key, _)| *key).collect();
     let mut anew: HashMap<u64, u64> = HashMap::new();
-    let mut taken = keys.clone();
     let mut replaced = Vec::new();
     for change in learned.iter() {
         let Change::Baseline { key, head: Some(head) } = change else { continue };
@@ -485,23 +482,44 @@ fn replace(kept: &[(u64, BaselineHead)], keys: &HashSet<u64>, learned: &mut [Cha
         let same = |was: &BaselineHead| {
             (&was.name, &was.agenda, &was.determines) == (&head.name, &head.agenda, &head.determines)
         };
-        replaced.extend(kept.iter().filter(|(_, was)| same(was)).map(|(key, _)| *key));
+        let same = kept.iter().filter(|(_, was)| with_instances.contains(key) && same(was));
+        replaced.extend(same.map(|(key, was)| (*key, was.name.clone())));
     }
-    for change in learned {
-        match change {
-            Change::Baseline { key, .. }
-            | Change::BaselineInstance { key, .. }
-            | Change::Column { key, .. }
-            | Change::ColumnTrim { key, .. }
-            | Change::Model { key, .. } => *key = anew.get(key).copied().unwrap_or(*key),
-            _ => {}
-        }
+    for key in learned.iter_mut().filter_map(key_of) {
+        *key = anew.get(key).copied().unwrap_or(*key);
     }
     replaced
 }
 
+/// The changes of baselines that have learned something.
+fn taught(mut learned: Vec<Change>) -> Vec<Change> {
+    let with_instances = with_instances(&learned);
+    learned.retain_mut(|change| key_of(change).is_none_or(|key| with_instances.contains(key)));
+    learned
+}
+
+fn with_instances(learned: &[Change]) -> HashSet<u64> {
+    let key = |change: &Change| match change {
+        Change::BaselineInstance { key, record: Some(_), .. } => Some(*key),
+        _ => None,
+    };
+    learned.iter().filter_map(key).collect()
+}
+
+/// The baseline that a change is of.
+fn key_of(change: &mut Change) -> Option<&mut u64> {
+    match change {
+        Change::Baseline { key, .. }
+        | Change::BaselineInstance { key, .. }
+        | Change::Column { key, .. }
+        | Change::ColumnTrim { key, .. }
+        | Change::Model { key, .. } => Some(key),
+        _ => None,
+    }
+}
+
 /// What the changes teach.
-fn summary(definitions: &Definitions, learned: &[Change], replaced: &HashSet<Arc<str>>) -> Vec<TrainedBaseline> {
+fn summary(definitions: &Definitions, learned: &[Change], replaced: &[(u64, Arc<str>)]) -> Vec<TrainedBaseline> {
     let mut by_key: BTreeMap<u64, Taught<'_>> = BTreeMap::new();
     for change in learned {
         match change {
@@ -533,7 +551,7 @@ fn summary(definitions: &Definitions, learned: &[Change], replaced: &HashSet<Arc
             full: train.map(full),
             full_at: train.and_then(not_full),
             learned: of.since.iter().min().copied().zip(of.last),
-            replaced: replaced.contains(&name),
+            replaced: replaced.iter().any(|(_, replaced)| *replaced == name),
             name,
         })
     };

@@ -10,6 +10,7 @@
 //! | `otlp_metrics` | OTLP, as the OpenTelemetry Collector writes it; no key | requests and their durations |
 //! | `shop.metrics` | JSON of the shop's own | depth of the queue, orders a minute |
 //! | `shop.events` | JSON of the shop's own | the log |
+//! | `shop.sales` | JSON of the shop's own | what is sold in a minute, with weeks of past |
 //! | `icinga` | JSON, as Icinga 2 streams its events; no key | results of checks, changes of state |
 
 mod icinga;
@@ -17,10 +18,11 @@ mod journal;
 mod otlp;
 mod random;
 mod run;
+mod sales;
 mod schedule;
 mod telegraf;
 
-pub use run::run;
+pub use run::{run, write};
 pub use schedule::{Breakage, CYCLE, Fault, broken, schedule};
 
 use model::{Span, Time};
@@ -30,7 +32,11 @@ use random::Random;
 pub const DEMO_CONFIGURATION: &str = include_str!("../demo/demo.yaml");
 
 /// The topics that the shop writes to.
-pub const TOPICS: [&str; 5] = [telegraf::TOPIC, otlp::TOPIC, journal::METRICS, journal::EVENTS, icinga::TOPIC];
+pub const TOPICS: [&str; 6] =
+    [telegraf::TOPIC, otlp::TOPIC, journal::METRICS, journal::EVENTS, icinga::TOPIC, sales::TOPIC];
+
+/// Those of them that have a past.
+pub const TOPICS_WITH_PAST: [&str; 1] = [sales::TOPIC];
 
 const SECOND: Span = Span::from_secs(1);
 
@@ -52,6 +58,7 @@ pub struct Output {
 /// A shop at one moment of its life.
 pub struct Shop {
     open: Time,
+    seed: u64,
     /// How many seconds of its life are written.
     seconds: i64,
     random: Random,
@@ -76,12 +83,17 @@ impl Shop {
         let open = start.floor(SECOND);
         let random = Random::new(seed);
         let services = otlp::Services::new(open);
-        Shop { open, seconds: 0, random, services, watched: icinga::Watched::new(), orders: 100_000 }
+        Shop { open, seed, seconds: 0, random, services, watched: icinga::Watched::new(), orders: 100_000 }
     }
 
     /// When it opened: the schedule runs from here.
     pub fn open(&self) -> Time {
         self.open
+    }
+
+    /// What was written in this time before the shop opened, in the order of its time.
+    pub fn past(&self, lasts: Span) -> impl Iterator<Item = Output> + use<> {
+        sales::past(self.seed, self.open, lasts)
     }
 
     /// What the producers have written since the last step, up to `until`, in the order of its time.
@@ -100,6 +112,7 @@ impl Shop {
             self.services.write(&moment, &mut self.random, &mut outputs);
             journal::write(&moment, &mut self.orders, &mut self.random, &mut outputs);
             self.watched.write(&moment, &mut self.random, &mut outputs);
+            sales::write(&moment, self.seed, &mut outputs);
             outputs[first..].sort_by_key(|output| output.time);
             self.seconds = second;
         }

@@ -1,6 +1,6 @@
 //! The shop on a real Kafka, at the pace of the clock. Only this module knows Kafka, and what time it is.
 
-use crate::{Shop, TOPICS};
+use crate::{Output, Shop};
 use kafka::{Error, Message, Publisher};
 use model::Time;
 use std::collections::BTreeMap;
@@ -17,25 +17,30 @@ const PACE: Duration = Duration::from_millis(250);
 /// When something was not acknowledged: then nothing is known of what was written in that step.
 pub fn run(mut shop: Shop, publisher: &Publisher, stop: &Receiver<()>) -> Result<(), Error> {
     loop {
-        let mut by_topic: BTreeMap<&str, Vec<Message>> = BTreeMap::new();
-        for output in shop.step(now()) {
-            by_topic.entry(output.topic).or_default().push(Message {
-                key: output.key,
-                value: Some(output.value),
-                headers: output.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-                timestamp_ms: Some(output.time.millis()),
-                partition: None,
-            });
-        }
-        for topic in TOPICS {
-            if let Some(messages) = by_topic.get(topic) {
-                publisher.publish(topic, messages)?;
-            }
-        }
+        write(shop.step(now()), publisher)?;
         if stop.recv_timeout(PACE) != Err(RecvTimeoutError::Timeout) {
             return Ok(());
         }
     }
+}
+
+/// Publishes these records.
+///
+/// # Errors
+///
+/// When something was not acknowledged.
+pub fn write(outputs: impl IntoIterator<Item = Output>, publisher: &Publisher) -> Result<(), Error> {
+    let mut by_topic: BTreeMap<&str, Vec<Message>> = BTreeMap::new();
+    for output in outputs {
+        by_topic.entry(output.topic).or_default().push(Message {
+            key: output.key,
+            value: Some(output.value),
+            headers: output.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            timestamp_ms: Some(output.time.millis()),
+            partition: None,
+        });
+    }
+    by_topic.into_iter().try_for_each(|(topic, messages)| publisher.publish(topic, &messages))
 }
 
 /// The clock of the machine. One that stands before 1970 opens no shop.

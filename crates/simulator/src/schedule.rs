@@ -22,6 +22,8 @@ pub enum Fault {
     OddHost,
     /// Icinga finds the host of the message queue down.
     HostDown,
+    /// Sales are those of another hour of the day.
+    OddSales,
 }
 
 /// One entry of the schedule.
@@ -50,9 +52,10 @@ const fn breakage(
 }
 
 /// All breakages of a cycle, by their begin.
-const SCHEDULE: [Breakage; 7] = [
+const SCHEDULE: [Breakage; 8] = [
     breakage(Fault::SlowDatabase, "the orders database is slow", "orders db", 4, 34),
     breakage(Fault::FullHeap, "the heap of app-2 is filling up", "jvm app-2", 15, 60),
+    breakage(Fault::OddSales, "sales are those of another hour of the day", "sales", 20, 40),
     breakage(Fault::DeadHost, "host web-2 is dead", "host web-2", 40, 75),
     breakage(Fault::FailingRelation, "payments refuses what checkout asks", "checkout -> payments", 55, 85),
     breakage(Fault::ErrorBurst, "the catalogue throws fatal exceptions", "catalogue", 72, 94),

@@ -4,6 +4,7 @@
 use crate::host::{error, worked};
 use crate::series::{place_of, register_statistics};
 use crate::smoothing::{self, Forecast, Gains, Observation};
+use crate::statistics;
 use crate::values::{brief, incomparable, printable, printed};
 use crate::{BaselineCall, TrainingBatch};
 use model::{Span, Time};
@@ -142,6 +143,20 @@ impl Batches {
         Ok(Batches { window: self.window.clone(), places: self.places[range].into(), narrowed: true })
     }
 
+    /// How far the values lie from the median of their own phase: the median of that.
+    fn mad_by_phase(&self) -> Result<f64> {
+        let values = self.values()?;
+        let mut all: Vec<(u32, f64)> = self.iter().map(|batch| batch.phase).zip(values).collect();
+        all.sort_by_key(|(phase, _)| *phase);
+        let mut distances = Vec::with_capacity(all.len());
+        for of_phase in all.chunk_by(|(a, _), (b, _)| a == b) {
+            let values: Vec<f64> = of_phase.iter().map(|(_, value)| *value).collect();
+            let middle = statistics::median(&values);
+            distances.extend(values.iter().map(|value| (value - middle).abs()));
+        }
+        Ok(statistics::median(&distances))
+    }
+
     /// The forecast for the batch that comes next; nothing while too little is known.
     fn holt_winters(&self, gains: Gains) -> Option<Forecast> {
         let Next { phase, phases, start, size } = self.window.next;
@@ -200,6 +215,10 @@ pub(crate) const REFERENCE: &[(&str, &str)] = &[
          standard deviation of what is normally distributed",
     ),
     (
+        "batches.mad_by_phase()",
+        "the same of the values' distances from the median of their own phase, which a season does not widen",
+    ),
+    (
         "batches.ewma(gain)",
         "the exponentially weighted mean (Roberts 1959): the newest batch weighs 1, each older one 1 - gain times its \
          successor; `gain` lies above 0 and is at most 1",
@@ -235,6 +254,7 @@ pub(crate) fn register(engine: &mut Engine) {
             batches.same_phase(whole("same_phase", &neighbours)?)
         })
         .register_fn("phase", |batches: &mut Batches, phase: Dynamic| batches.phase(whole("phase", &phase)?))
+        .register_fn("mad_by_phase", |batches: &mut Batches| batches.mad_by_phase())
         .register_fn("ewma", |batches: &mut Batches, gain: Dynamic| {
             let gain = positive_gain("ewma", &gain)?;
             batches.values().map(|values| smoothing::ewma(&values, gain).0)

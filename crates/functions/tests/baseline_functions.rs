@@ -93,17 +93,27 @@ fn min_max(window: &Window, _: &dyn Fn(&str) -> f64) -> Option<Band> {
 }
 
 fn seasonal_median(window: &Window, argument: &dyn Fn(&str) -> f64) -> Option<Band> {
-    let values = window.near(argument("neighbours") as usize);
-    if values.is_empty() || (values.len() as f64) < argument("minimum") {
+    let values = window.near(0);
+    let count = values.len() as f64;
+    if values.len() < 2 || count < argument("minimum") {
         return None;
     }
-    let middle = median(&values);
-    let mut deviation = 1.4826 * median(&values.iter().map(|value| (value - middle).abs()).collect::<Vec<_>>());
+    let next = window.hours.len() % window.phases;
+    let distances = (0..window.phases).filter(|phase| {
+        let apart = phase.abs_diff(next);
+        apart.min(window.phases - apart) as f64 <= argument("neighbours")
+    });
+    let distances = distances.flat_map(|phase| {
+        let values: Vec<f64> = window.hours.iter().skip(phase).step_by(window.phases).flatten().copied().collect();
+        let middle = if values.is_empty() { 0.0 } else { median(&values) };
+        values.into_iter().map(move |value| (value - middle).abs())
+    });
+    let mut deviation = 1.4826 * median(&distances.collect::<Vec<_>>());
     if deviation == 0.0 {
         deviation = weighted(&values, &vec![1.0; values.len()]).1;
     }
-    let distance = argument("width") * deviation;
-    around(middle, distance, distance, argument)
+    let distance = argument("width") * deviation * (count + 2.0) / (count - 1.0);
+    around(median(&values), distance, distance, argument)
 }
 
 fn ewma(window: &Window, argument: &dyn Fn(&str) -> f64) -> Option<Band> {
@@ -285,9 +295,10 @@ fn min_max_is_all_that_was_seen() {
 #[test]
 fn seasonal_median_is_of_its_phase_and_not_moved_by_outliers() {
     let window = "10 50 10 90 11 52 9 91 9 900 12 92 12 50 11 89 10";
-    check("seasonal_median", window, 4, &[("neighbours", 0.0)], "51 (46.5522 to 55.4478)");
-    check("seasonal_median", window, 4, &[("neighbours", 0.0), ("least", 30.0)], "51 (21 to 81)");
-    check("seasonal_median", "1 2 3 4 5 6", 4, &[("neighbours", 0.0)], "nothing");
+    check("seasonal_median", window, 4, &[("neighbours", 0.0), ("width", 1.0)], "51 (48.0348 to 53.9652)");
+    check("seasonal_median", window, 4, &[("neighbours", 1.0), ("width", 1.0)], "51 (48.0348 to 53.9652)");
+    check("seasonal_median", window, 4, &[("least", 30.0), ("width", 1.0)], "51 (21 to 81)");
+    check("seasonal_median", "1 2 3 4 5 6 7 8", 4, &[], "nothing");
 }
 
 #[test]
@@ -297,10 +308,10 @@ fn a_metric_that_never_changes_has_a_band() {
         check(name, &constant, 4, &[], "200 (190 to 210)");
         check(name, &constant, 4, &[("least", 25.0)], "200 (175 to 225)");
     }
-    let rests = [&["0"; 20][..], &["8", "0", "0", "0"]].concat().join(" ");
-    check("seasonal_median", &rests, 4, &[("width", 2.0)], {
-        "0 (-3.7712361663282534 to 3.7712361663282534)" // Half the values are the same: the standard deviation counts.
-    });
+    let rests = [&["0"; 12][..], &["8", "0", "0", "0"]].concat().join(" ");
+    // More than half of the values are the same: the standard deviation of 0 0 0 8 counts, which is 4.
+    check("seasonal_median", &rests, 4, &[("width", 0.0), ("least", 1.0)], "0 (-1 to 1)");
+    check("seasonal_median", &rests, 4, &[("width", 1.0)], "0 (-8 to 8)");
 }
 
 #[test]

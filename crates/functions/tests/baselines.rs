@@ -72,6 +72,9 @@ fn it_reckons_with_batches() {
     reckons(window, "p.batches.median()", 4.5);
     reckons(window, "p.batches.mad()", 0.5);
     reckons(window, "p.batches.percentile(51)", 5.0);
+    reckons("1 10 5 _ 3 14 5 0 8 12 5", "p.batches.mad_by_phase()", 0.0);
+    reckons("1 10 5 _ 3 14 5 0 8 12 5", "p.batches.same_phase(1).mad_by_phase()", 0.0);
+    reckons("1 10 _ _ 3 14 _ _ 8 12", "p.batches.mad_by_phase()", 2.0);
     reckons(window, "p.batches.stddev()", (32.0f64 / 7.0).sqrt());
     reckons(window, "p.batches.newest(2).ewma(0.5)", (9.0 + 3.5) / 1.5);
     reckons(window, "p.batches.ewma(1)", 9.0);

@@ -97,7 +97,10 @@ fn learned(folder: &Path, configuration: &str) {
         .filter_map(|change| if let Change::Baseline { key, .. } = change { Some(*key) } else { None })
         .collect();
     assert_eq!(keys.len(), settings.definitions.baselines.len());
-    let record = BaselineRecord { row: 0, since: Time::from_nanos(0), band: None, asked: None, error: None };
+    let record = {
+        let since = Time::from_nanos(0);
+        BaselineRecord { row: 0, since, newest: since, band: None, asked: None, error: None }
+    };
     changes.extend(keys.into_iter().map(|key| Change::BaselineInstance {
         key,
         labels: Labels::new([("host", "a")]),
@@ -328,7 +331,7 @@ fn baselines_are_taught_what_is_on_kafka() {
     let early = ["train", &configuration, "--store", &store, "--from", "2026-02-20T00:00:00Z"];
     check(&early, 0, &["the oldest record of source `metrics` is of 2026-03-01T00:00:00Z, after 2026-02-20T00:00:00Z"]);
     let never = ["train", &configuration, "--store", &store, "--from", "2026-04-01T00:00:00Z"];
-    check(&never, 1, &["all records there are older"]);
+    check(&never, 1, &["no record there is of that time"]);
 }
 
 #[test]
@@ -349,6 +352,47 @@ fn what_was_read_live_is_the_end_of_what_is_taught() {
     let wanted =
         ["240      0     2026-03-01T00:00:00Z  2026-03-06T00:00:00Z", "1,440 records", "full on 2026-03-08T00:00:00Z"];
     check(&["train", &configuration, "--store", &store, "--from", "earliest"], 0, &wanted);
+}
+
+#[test]
+fn a_source_that_ended_earlier_holds_up_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (configuration, topic) = on_kafka(folder.path());
+    std::fs::create_dir(folder.path().join("functions")).expect("a folder");
+    let script = r#"//! Watches one metric beside another.
+        parameters(#{ metric: metric("watched"), beside: metric("beside it") });
+        fn check(p) { if p.metric.deviation != () && p.metric.deviation > p.beside.value { critical("high") } else { clear() } }"#;
+    written(&folder.path().join("functions"), "beside.rhai", script);
+    let text = std::fs::read_to_string(&configuration).expect("the configuration");
+    // The same topic once more, by a source of its own.
+    let (before, after) = text.split_once("streams:").expect("streams");
+    let of_source = before.lines().find(|line| line.contains("metrics:")).expect("the source");
+    let text = format!(
+        "{before}{}\nstreams:\n  other: {{ source: others, select: {{ metric: load }}, each: [host] }}{after}",
+        of_source.replace("metrics:", "others:")
+    )
+    .replace("function: deviation_from_baseline", "function: beside")
+    .replace(
+        "{ metric: { baseline: usual load } }",
+        "{ metric: { baseline: usual load }, beside: { stream: other, window: batching 1h, downsample: average } }",
+    );
+    let configuration = written(folder.path(), "two.yaml", &text);
+    let store = folder.path().join("store");
+    // `vitalsign run` had read five days of the other one.
+    let frontier = Some(Time::from_nanos((BEGIN + 5 * 86_400) * 1_000_000_000));
+    let read = |partition: i32| Change::Partition {
+        key: PartitionKey { source: "others".into(), topic: topic.as_str().into(), partition },
+        record: PartitionRecord { next_offset: 5 * 24 * 6, ..PartitionRecord::default() },
+    };
+    let source = Change::Source { name: "others".into(), record: SourceRecord { frontier, ..SourceRecord::default() } };
+    commit(&store, &[read(0), read(1), source]);
+    let store = store.display().to_string();
+    let wanted = ["2          240      0     2026-03-01T00:00:00Z  2026-03-06T00:00:00Z"];
+    check(&["train", &configuration, "--store", &store, "--from", "earliest"], 0, &wanted);
+    // Without what was read, both go to their ends.
+    let fresh = folder.path().join("fresh").display().to_string();
+    let wanted = ["2026-03-01T00:00:00Z  2026-03-11T00:00:00Z", "5,760 records"];
+    check(&["train", &configuration, "--store", &fresh, "--from", "earliest"], 0, &wanted);
 }
 
 #[test]

@@ -173,16 +173,17 @@ impl Pupil {
         self.head.kept_from = was.kept_from.max(cut_off);
         self.head_changed = self.head != *was;
         for (labels, record) in instances {
-            let BaselineRecord { row, since, band, asked, error } = record;
+            let BaselineRecord { row, since, newest, band, asked, error } = record;
             let row = row as usize;
             self.rows.resize_with(self.rows.len().max(row + 1), || None);
             self.by_labels.insert(labels.clone(), row as u32);
             let (asked, error) = if anew { (None, None) } else { (asked, error.map(Box::new)) };
-            let model = match &definition.learner {
-                Learner::Online(model) => Some(Box::new(Model::new(*model))),
-                Learner::Function(_) => None,
+            // A model has learned what is said with it, and learns the columns behind that.
+            let (model, newest) = match &definition.learner {
+                Learner::Online(model) => (Some(Box::new(Model::new(*model))), since),
+                Learner::Function(_) => (None, newest),
             };
-            self.rows[row] = Some(Row { labels, since, newest: since, band, asked, error, model, written: None });
+            self.rows[row] = Some(Row { labels, since, newest, band, asked, error, model, written: None });
         }
         if let Learner::Online(model) = &definition.learner {
             for (row, record) in models {
@@ -317,7 +318,10 @@ impl Pupil {
         match &definition.learner {
             Learner::Function(function) => {
                 let from = end - function.train;
-                while self.columns.front().is_some_and(|column| column.record.start < from) {
+                while let Some(column) = self.columns.front().filter(|column| column.record.start < from) {
+                    // No column says any more how long these have been silent.
+                    let last = |(_, of): &(u32, &Option<Row>)| of.as_ref().is_some_and(|of| of.newest == column.end);
+                    self.changed.extend((0..).zip(&self.rows).filter(last).map(|(row, _)| row));
                     self.columns.pop_front();
                     self.uncommitted = self.uncommitted.min(self.columns.len());
                     self.trim = self.columns.front().map_or(Some(end), |column| Some(column.end));
@@ -478,8 +482,8 @@ impl Pupil {
         }
         for row in std::mem::take(&mut self.changed) {
             let Some(of) = &self.rows[row as usize] else { continue };
-            let (since, band, asked) = (of.since, of.band, of.asked);
-            let record = BaselineRecord { row, since, band, asked, error: of.error.as_deref().cloned() };
+            let Row { since, newest, band, asked, .. } = *of;
+            let record = BaselineRecord { row, since, newest, band, asked, error: of.error.as_deref().cloned() };
             changes.push(Change::BaselineInstance { key, labels: of.labels.clone(), record: Some(record) });
         }
         let known = self.columns.len() - std::mem::take(&mut self.uncommitted);

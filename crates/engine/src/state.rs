@@ -236,6 +236,8 @@ pub struct BaselineRecord {
     pub row: u32,
     /// Where the first window begins that it has learned.
     pub since: Time,
+    /// Where the newest window ends that it has learned, or an older one that columns are kept of.
+    pub newest: Time,
     /// The band of the last batch that the function has spoken on; none before, and for online models.
     pub band: Option<Band>,
     /// The end of the batch that the function was last asked about.

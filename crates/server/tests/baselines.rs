@@ -112,7 +112,7 @@ fn learned(key: u64, name: &str, band: Option<Band>, asked: Option<i64>, failed:
         column: 3,
         since: at(5),
     });
-    let record = BaselineRecord { row: 0, since: at(1), band, asked: asked.map(at), error };
+    let record = BaselineRecord { row: 0, since: at(1), newest: at(1), band, asked: asked.map(at), error };
     Change::BaselineInstance { key, labels: host(name), record: Some(record) }
 }
 

@@ -88,7 +88,7 @@ record! {
     Band { average, lower, higher }
     Reading { band, score, stale }
     BaselineHead { name, agenda, determines, derives, kept_from }
-    BaselineRecord { row, since, band, asked, error }
+    BaselineRecord { row, since, newest, band, asked, error }
     ColumnRecord { start, values, counts, anomalous }
     ModelRecord { end, bytes }
     BlockRecord { lane, positions, series }

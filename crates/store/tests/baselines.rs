@@ -26,7 +26,14 @@ fn band() -> Band {
 
 fn record(row: u32) -> BaselineRecord {
     let error = ActiveError { kind: "error".into(), message: "m".into(), line: 3, column: 4, since: Time::MAX };
-    BaselineRecord { row, since: Time::MIN, band: Some(band()), asked: Some(Time::MAX), error: Some(error) }
+    BaselineRecord {
+        row,
+        since: Time::MIN,
+        newest: Time::MAX,
+        band: Some(band()),
+        asked: Some(Time::MAX),
+        error: Some(error),
+    }
 }
 
 fn host(name: &str) -> Labels {
@@ -211,7 +218,7 @@ fn a_batch_costs_five_bytes_a_row() {
     assert!(with - without <= 27 * ROWS as usize, "{with} bytes, and {without} without readings");
 
     let records = (0..ROWS).map(|row| {
-        let is = BaselineRecord { row, since: start, band: Some(band()), asked: Some(end), error: None };
+        let is = BaselineRecord { row, since: start, newest: end, band: Some(band()), asked: Some(end), error: None };
         Change::BaselineInstance { key: 1, labels: host(&row.to_string()), record: Some(is) }
     });
     let bands = store.commit(&records.collect::<Vec<_>>(), false).expect("a commit").bytes;

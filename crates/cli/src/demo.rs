@@ -119,7 +119,7 @@ fn teach(shop: &Shop, publisher: &Publisher, settings: &mut Settings) -> Result<
     let trained = server::train(settings, &folder, range, &AtomicBool::new(false), &mut |_| ())?.unwrap_or_default();
     let names: Vec<&str> = trained.baselines.iter().map(|baseline| &*baseline.name).collect();
     println!(
-        "# baseline `{}` has learned {} samples of the last {PAST} in {:.1} s",
+        "# the baselines `{}` have learned {} samples of the last {PAST} in {:.1} s",
         names.join("`, `"),
         trained.read,
         began.elapsed().as_secs_f64()

@@ -1,5 +1,6 @@
 //! `vitalsign train`: teaches baselines what is still on Kafka, before they are needed.
 
+use crate::plot::cut;
 use crate::setup::Configuration;
 use crate::{Failure, shutdown, simulate};
 use clap::Args;
@@ -129,6 +130,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 pub(crate) fn failure(error: TrainError) -> Failure {
     let words = error.to_string();
     match error {
+        TrainError::Source { error: kafka::Error::Admin { .. }, .. } => Failure::Failed(words),
         TrainError::Source { .. } => Failure::Usage(words),
         TrainError::Store(store::Error::Locked { .. }) => {
             Failure::Failed(format!("{words}; stop `vitalsign run` while baselines are trained"))
@@ -199,15 +201,17 @@ impl Bar {
             return;
         }
         self.told = Instant::now();
-        let line = line(progress, self.since.elapsed());
+        let elapsed = self.since.elapsed();
         if self.terminal {
-            let share = share(progress);
-            let full = (share * BAR as f64).round() as usize;
-            eprint!("\r\x1b[2K[{}{}] {line}", "█".repeat(full), "░".repeat(BAR - full));
+            let full = (share(progress) * BAR as f64).round() as usize;
+            let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
+            let line = format!("{}{} {}", "█".repeat(full), "░".repeat(BAR - full), short(progress, elapsed));
+            // A line that the terminal breaks could not be drawn over.
+            eprint!("\r\x1b[2K{}", cut(&line, width.saturating_sub(1)));
             let _ = std::io::stderr().flush();
             self.drawn = true;
         } else {
-            eprintln!("{line}");
+            eprintln!("{}", line(progress, elapsed));
         }
     }
 
@@ -225,22 +229,27 @@ fn share(Progress { read, total, .. }: Progress) -> f64 {
 
 /// `43 %, 1,250,000 of 2,900,000 records, 410,000/s, at 2026-03-04T11:00:00Z, 4s left`
 fn line(progress: Progress, elapsed: Duration) -> String {
-    let Progress { read, total, time } = progress;
+    let Progress { read, total, .. } = progress;
+    let mut line = format!("{:.0} %, {} of {} records", share(progress) * 100.0, grouped(read), grouped(total));
+    line.push_str(&format!(", {}", rest(progress, elapsed)));
+    line
+}
+
+/// `43 %, 410,000/s, at 2026-03-04T11:00:00Z, 4s left`
+fn short(progress: Progress, elapsed: Duration) -> String {
+    format!("{:.0} %, {}", share(progress) * 100.0, rest(progress, elapsed))
+}
+
+fn rest(Progress { read, total, time }: Progress, elapsed: Duration) -> String {
     let rate = read as f64 / elapsed.as_secs_f64().max(0.001);
-    let mut line = format!(
-        "{:.0} %, {} of {} records, {}/s",
-        share(progress) * 100.0,
-        grouped(read),
-        grouped(total),
-        grouped(rate as i64)
-    );
+    let mut rest = format!("{}/s", grouped(rate as i64));
     if let Some(time) = time {
-        line.push_str(&format!(", at {}", time.floor(Span::from_secs(1))));
+        rest.push_str(&format!(", at {}", time.floor(Span::from_secs(1))));
     }
     if rate > 0.0 && read < total {
-        line.push_str(&format!(", {} left", lasted(Duration::from_secs_f64((total - read) as f64 / rate))));
+        rest.push_str(&format!(", {} left", lasted(Duration::from_secs_f64((total - read) as f64 / rate))));
     }
-    line
+    rest
 }
 
 fn lasted(duration: Duration) -> String {
@@ -270,6 +279,7 @@ mod tests {
         let progress = Progress { read: 1_250_000, total: 5_000_000, time };
         let wanted = "25 %, 1,250,000 of 5,000,000 records, 125,000/s, at 2026-03-04T11:00:00Z, 30s left";
         assert_eq!(line(progress, Duration::from_secs(10)), wanted);
+        assert_eq!(short(progress, Duration::from_secs(10)), "25 %, 125,000/s, at 2026-03-04T11:00:00Z, 30s left");
         let progress = Progress { read: 999, total: 999, time: None };
         assert_eq!(line(progress, Duration::from_secs(1)), "100 %, 999 of 999 records, 999/s");
     }

@@ -99,7 +99,7 @@ pub enum TrainError {
         message: String,
     },
     /// There are no records of that time.
-    #[error("{topics}: {}", if *older { "all records there are older than the time to begin with, or were read by `vitalsign run` up to an earlier one" } else { "there are no records" })]
+    #[error("nothing to read on {topics}: {}", if *older { "no record there is of that time, or all are behind what `vitalsign run` has read" } else { "no records, or no such topics" })]
     Nothing {
         /// The topics.
         topics: String,

@@ -90,7 +90,7 @@ impl Plot {
 }
 
 /// A text, shortened where it is longer than so many letters.
-fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }

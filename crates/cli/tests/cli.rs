@@ -103,8 +103,10 @@ fn the_demo_tells_what_happens_and_answers_questions() {
     let mut command = vitalsign(&["demo", "--listen", "127.0.0.1:0", "--for", "2m"]);
     let mut demo = Running(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it runs"));
     let mut lines = BufReader::new(demo.0.stdout.take().expect("its output")).lines().map(|line| line.expect("text"));
-    let first = lines.next().expect("a line");
-    let address = first.rsplit(' ').next().expect("an address");
+    let taught = lines.next().expect("a line");
+    assert!(taught.starts_with("# the baselines `seen sales`, `usual sales` have learned 20160 samples"), "{taught}");
+    let open = lines.next().expect("a line");
+    let address = open.rsplit(' ').next().expect("an address");
     let transition = lines.find(|line| !line.starts_with('#') && line.contains("->")).expect("a transition");
     assert!(transition.contains(" UNKNOWN -> "), "{transition}");
 

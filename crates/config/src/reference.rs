@@ -64,7 +64,7 @@ const SECTIONS: [Section; 11] = [
             ("each", "none", "Labels whose values make instances; without it the stream is one instance."),
             ("unit", "none", "The unit of the values; numbers of checks may then have one, and are converted."),
             ("as", "events", "An event stream read as a metric: `count`, or `{ field: /pointer }`."),
-            ("time_to_live", "`1h`, or the widest window", "An instance that is silent for as long is forgotten."),
+            ("time_to_live", "`1h`, or twice the widest window", "An instance that is silent for as long is forgotten."),
         ],
     ),
     (

@@ -164,10 +164,10 @@ short: min_max of stream s, batching 1h in Asia/Tokyo, maximum
 weeks: min_max of stream s, batching 1w in Asia/Tokyo, maximum
     period: 7w, train: 14w, adapt_after: 7w, keep: 14w";
     assert_eq!(baselines(&settings), wanted);
-    // No check reads the streams, and nobody warns of it; an instance lives as long as the widest window.
+    // No check reads the streams, and nobody warns of it; an instance lives twice as long as the widest window.
     assert!(settings.warnings.is_empty(), "{}", settings.render_warnings(false));
     let lives: Vec<Span> = settings.definitions.streams.iter().map(|stream| stream.time_to_live).collect();
-    assert_eq!(lives, [Span::from_secs(7 * 86_400 + 3600), Span::from_secs(3 * 3600)]);
+    assert_eq!(lives, [Span::from_secs(2 * (7 * 86_400 + 3600)), Span::from_secs(6 * 3600)]);
 }
 
 #[test]
@@ -264,8 +264,8 @@ checks:
     assert_eq!(input.window, Some(Window::Sliding { width: Span::from_secs(3 * 3600), slide }));
     assert!(matches!(&check.arguments[1].1, Argument::Value(Value::Nothing)));
     assert!(matches!(&check.arguments[2].1, Argument::Label(name) if &**name == "limit"));
-    // The time to live is as long as the widest window.
-    assert_eq!(settings.definitions.streams[0].time_to_live, Span::from_secs(3 * 3600));
+    // The time to live is twice as long as the widest window.
+    assert_eq!(settings.definitions.streams[0].time_to_live, Span::from_secs(6 * 3600));
 }
 
 #[test]

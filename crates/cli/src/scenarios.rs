@@ -34,12 +34,19 @@ macro_rules! shipped {
 }
 
 /// The scenarios of the functions that come with Vitalsign.
-const SHIPPED: [(&str, &str); 7] = shipped!(
+const SHIPPED: [(&str, &str); 14] = shipped!(
     "absence",
     "compare_instances",
+    "deviation_from_baseline",
     "error_ratio",
     "event_pattern",
     "event_state",
+    "ewma",
+    "holt_winters",
+    "min_max",
+    "novelty",
+    "percentile_band",
+    "seasonal_median",
     "threshold",
     "time_until_limit"
 );

@@ -166,3 +166,6 @@ async fn partition<S: AsyncBufRead + Unpin>(
         .await?;
     Ok(Partition { topic, number, error, high, stable, low, diverging, aborted, records })
 }
+
+#[cfg(test)]
+mod tests;

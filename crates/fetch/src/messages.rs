@@ -171,6 +171,9 @@ pub(crate) fn read_metadata(bytes: &mut Bytes<'_>, version: i16) -> Result<Metad
         topic.end()?;
         Ok(Topic { error, name, id, partitions })
     })?;
+    if (8..=10).contains(&version) {
+        let _allowed = bytes.i32()?;
+    }
     Ok(Metadata { brokers, topics })
 }
 
@@ -320,3 +323,6 @@ pub(crate) fn read_sasl_authenticate(bytes: &mut Bytes<'_>, version: i16) -> Res
     let lifetime_ms = if version >= 1 { bytes.i64()? } else { 0 };
     Ok(Authenticated { error, message, bytes: answer, lifetime_ms })
 }
+
+#[cfg(test)]
+mod tests;

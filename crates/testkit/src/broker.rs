@@ -1,9 +1,10 @@
 //! One broker process and its data.
 
 use crate::installation::Installation;
+use crate::listeners::{Listener, Listeners};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver};
@@ -27,6 +28,9 @@ struct Own {
     installation: Installation,
     folder: TempDir,
     running: Option<Running>,
+    listeners: Option<Listeners>,
+    /// Where the cluster is steered, for nodes that join it.
+    controller: u16,
 }
 
 struct Running {
@@ -61,18 +65,42 @@ impl Broker {
         if let Some(brokers) = std::env::var("VITALSIGN_TEST_BROKERS").ok().filter(|brokers| !brokers.is_empty()) {
             return Broker { brokers, own: None };
         }
+        Broker::begin(1, None, false)
+    }
+
+    /// Starts a broker of its own, in any case, that also answers with TLS and SASL.
+    ///
+    /// # Panics
+    /// As [`Broker::start`].
+    pub fn start_secured() -> Broker {
+        Broker::begin(1, None, true)
+    }
+
+    /// Starts another broker of the same cluster. It steers nothing: the cluster lives on when it is killed.
+    ///
+    /// # Panics
+    /// As [`Broker::start`], and for a broker that is not ours.
+    pub fn start_beside(&self) -> Broker {
+        let own = self.own.as_ref().expect("only a broker that the test has started can be joined");
+        Broker::begin(2, Some(own.controller), false)
+    }
+
+    fn begin(node: u32, joined: Option<u16>, secured: bool) -> Broker {
         let installation = Installation::ready();
         let folder = TempDir::with_prefix("vitalsign-kafka-").expect("a temporary folder can be made");
-        let [port, controller] = free_ports();
+        let [port, controller, tls, sasl, sasl_tls] = free_ports();
+        let listeners = secured.then(|| Listeners::new(folder.path(), tls, sasl, sasl_tls));
+        let (controller, steers) = (joined.unwrap_or(controller), joined.is_none());
         let properties = folder.path().join("server.properties");
-        std::fs::write(&properties, server_properties(folder.path(), port, controller))
-            .expect("the broker's settings can be written");
-        let formatted = installation
-            .java()
-            .args(["kafka.tools.StorageTool", "format", "--standalone", "-t", CLUSTER_ID, "-c"])
-            .arg(&properties)
-            .output()
-            .unwrap_or_else(|e| panic!("{}", no_java(&e)));
+        let text = server_properties(folder.path(), node, port, controller, steers, listeners.as_ref());
+        std::fs::write(&properties, text).expect("the broker's settings can be written");
+        let mut format = installation.java();
+        format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(&properties);
+        if steers {
+            format.arg("--standalone");
+        }
+        format.args(listeners.iter().flat_map(Listeners::format_arguments));
+        let formatted = format.output().unwrap_or_else(|e| panic!("{}", no_java(&e)));
         assert!(
             formatted.status.success(),
             "the broker's folder could not be formatted\n{}{}",
@@ -80,12 +108,34 @@ impl Broker {
             String::from_utf8_lossy(&formatted.stderr)
         );
         let running = Some(run(&installation, folder.path()));
-        Broker { brokers: format!("127.0.0.1:{port}"), own: Some(Own { installation, folder, running }) }
+        let brokers = format!("127.0.0.1:{port}");
+        Broker { brokers, own: Some(Own { installation, folder, running, listeners, controller }) }
     }
 
     /// Where it answers: host and port, as a client wants them.
     pub fn brokers(&self) -> &str {
         &self.brokers
+    }
+
+    /// Where a secured broker answers so.
+    ///
+    /// # Panics
+    /// For a broker that is not secured.
+    pub fn secured(&self, listener: Listener) -> String {
+        self.listeners().address(listener)
+    }
+
+    /// The certificate in PEM that a client of a secured broker has to trust.
+    ///
+    /// # Panics
+    /// For a broker that is not secured.
+    pub fn certificate(&self) -> PathBuf {
+        self.listeners().certificate()
+    }
+
+    fn listeners(&self) -> &Listeners {
+        let listeners = self.own.as_ref().and_then(|own| own.listeners.as_ref());
+        listeners.expect("only a broker from `start_secured` has these listeners")
     }
 
     /// Whether tests may stop it: not, where `VITALSIGN_TEST_BROKERS` names it.
@@ -220,23 +270,34 @@ fn no_java(error: &std::io::Error) -> String {
     format!("cannot run java ({error}): install Java 17, or name a broker in VITALSIGN_TEST_BROKERS")
 }
 
-/// Both are held until both are known, so that they differ.
-fn free_ports() -> [u16; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port is free"));
+/// All are held until all are known, so that they differ.
+fn free_ports() -> [u16; 5] {
+    let listeners = [(); 5].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port is free"));
     listeners.map(|listener| listener.local_addr().expect("a bound socket has an address").port())
 }
 
-fn server_properties(folder: &Path, port: u16, controller: u16) -> String {
+fn server_properties(
+    folder: &Path,
+    node: u32,
+    port: u16,
+    controller: u16,
+    steers: bool,
+    listeners: Option<&Listeners>,
+) -> String {
     let data = folder.join("data");
+    let roles = if steers { "broker,controller" } else { "broker" };
+    let steering = if steers { format!(",CONTROLLER://127.0.0.1:{controller}") } else { String::new() };
+    let more = listeners.map(Listeners::listeners).unwrap_or_default();
+    let security = listeners.map(Listeners::properties).unwrap_or_default();
     format!(
-        "process.roles=broker,controller
-node.id=1
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+        "process.roles={roles}
+node.id={node}
+listeners=PLAINTEXT://127.0.0.1:{port}{steering}{more}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{more}
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
 log.dirs={data}
-# One broker: every internal topic has one replica.
+{security}# One broker: every internal topic has one replica.
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1
@@ -252,6 +313,8 @@ log.retention.ms=-1
 log.message.timestamp.before.max.ms=9223372036854775807
 log.message.timestamp.after.max.ms=9223372036854775807
 log.segment.delete.delay.ms=1000
+# Compaction comes at once instead of after 15 s.
+log.cleaner.backoff.ms=100
 ",
         data = data.display()
     )

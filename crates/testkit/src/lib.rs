@@ -8,8 +8,10 @@
 
 mod broker;
 mod installation;
+mod listeners;
 
 pub use broker::Broker;
+pub use listeners::{Listener, PASSWORD, USER};
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,6 +1,8 @@
 //! A detector over a series: what it says of each point, in one pass.
 
-use crate::series::Series;
+use crate::drive::{self, Verdict};
+use crate::series::{Row, Series};
+use config::Settings;
 use model::Time;
 use model::baseline::learnable;
 use model::definition::OnlineModel;
@@ -20,8 +22,20 @@ pub struct Scored {
     pub alert: bool,
 }
 
-/// Runs a model over a series as if it came in now: each point is assessed before it is learned.
-pub fn run_series(series: &Series, model: OnlineModel) -> Vec<Scored> {
+/// What the engine says of a series with the settings that a user would have.
+pub fn run_engine(series: &Series, settings: &Settings) -> Vec<Scored> {
+    let verdicts = drive::run(settings, series);
+    let scored = |(row, verdict): (&Row, Verdict)| Scored {
+        at: row.at,
+        value: row.value,
+        score: verdict.score,
+        alert: verdict.alert,
+    };
+    series.rows.iter().zip(verdicts).map(scored).collect()
+}
+
+/// What a model says of a series without the engine around it: each point is assessed before it is learned.
+pub fn run_model(series: &Series, model: OnlineModel) -> Vec<Scored> {
     let mut model = Model::new(model);
     let mut scored = Vec::with_capacity(series.rows.len());
     for row in &series.rows {

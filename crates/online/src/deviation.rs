@@ -35,9 +35,11 @@ const SCALE_CLIP: f64 = 5.0;
 const SIGMA: f64 = 1.2533;
 /// Scales at which a disturbance begins, and within which the series is back to what it was.
 const DISTURBED: f64 = 5.0;
-const RETURNED: f64 = 2.5;
-/// After so many points what was before is forgotten, and what is now is what is usual.
+const RETURNED: f64 = 4.0;
+/// After so many points what was before is forgotten, and the level of now is the level.
 const DISTURBED_POINTS: u16 = 400;
+/// For so many points what was before is as good as known; then it is in doubt like what lies behind a gap.
+const FRESH_POINTS: u16 = 15;
 /// Points of the mean that sees small shifts; what it counts; and its most, as a multiple of what the point counts:
 /// once the series is back, the mean must not go on.
 const MEAN_POINTS: usize = 5;
@@ -66,7 +68,8 @@ const WEARY_ALERTS_A_DAY: f64 = 3.0;
 const INTERVAL_FACTOR: f64 = 1.05;
 /// A point counts as missing past so many intervals.
 const GAP_INTERVALS: f64 = 1.5;
-/// How much the usual size of the fast level adds to the scale while that level is in doubt.
+/// How much the usual size of the fast level adds to the scale while that level is in doubt. After a long gap the slow
+/// level is in doubt too, as it lies where the day stood before: then the usual distance from it adds as much.
 const DOUBT_WEIGHT: f64 = 2.0;
 
 /// What one series has taught about what is usual.
@@ -184,7 +187,7 @@ impl Deviation {
     fn view(&self, at: Time, local: Time, value: f64) -> View {
         let count = self.seasons.count();
         let left = self.seasons.residuals(local, value);
-        let best = self.seasons.best(at, &self.errors);
+        let best = self.believed(at, local, &left);
         let by_local = left[best] - self.local[best];
         let by_before = self.before.map_or(f64::INFINITY, |before| left[best] - before.local[best]);
         let is_as_before = by_before.abs() < by_local.abs();
@@ -196,11 +199,22 @@ impl Deviation {
         let step = self.step_with(value);
         let floor = self.floor(step);
         let scale = (SIGMA * self.scale).max(floor).max(self.peaks.usual(DAILY.cell(local)) / PEAK_SHARE);
-        let wide = scale + DOUBT_WEIGHT * doubt * self.local_size;
+        let wide = scale + DOUBT_WEIGHT * doubt * (self.local_size + doubt * self.seasons.errors()[0]);
         let point = residual.abs() / wide;
         let mean = MEAN_WEIGHT * mean_size(&recent) / (SIGMA * self.mean_scale).max(floor / 2.0);
         let off = point.max(mean.min(MEAN_MOST * point));
         View { left, best, residual, is_as_before, recent, floor, step, scale, wide, off, earlier, weariness, doubt }
+    }
+
+    /// The prediction with the least running error; where it stands on a profile that is new, the one that comes nearest
+    /// of this and the simpler ones.
+    fn believed(&self, at: Time, local: Time, left: &[f64; 3]) -> usize {
+        let best = self.seasons.best(at, &self.errors);
+        if !self.seasons.is_new(local, best) {
+            return best;
+        }
+        let size = |prediction: &usize| (left[*prediction] - self.local[*prediction]).abs();
+        (0..=best).min_by(|one, other| size(one).total_cmp(&size(other))).unwrap_or(best)
     }
 
     /// What the time since the last point has made of doubt and weariness.
@@ -210,7 +224,7 @@ impl Deviation {
         }
         let passed_s = self.passed_s(at);
         let missing = if self.interval_s > 0.0 { (passed_s / self.interval_s - GAP_INTERVALS).max(0.0) } else { 0.0 };
-        let doubt = 1.0 - (1.0 - self.doubt) / (1.0 + LOCAL_GAIN * missing);
+        let doubt = doubt(self.doubt, missing);
         let rest = (WEARY_FACTOR - 1.0) * WEARY_ALERTS_A_DAY * passed_s / 86_400.0;
         (doubt, (self.weariness * (1.0 - rest)).max(1.0))
     }
@@ -283,9 +297,15 @@ impl Deviation {
             None => {}
             Some(before) if view.is_as_before && view.off < RETURNED => {
                 self.local = before.local;
+                self.doubt = doubt(self.doubt, f64::from(before.points.saturating_sub(FRESH_POINTS)));
                 self.before = None;
             }
-            Some(before) if before.points >= DISTURBED_POINTS => self.before = None,
+            Some(before) if before.points >= DISTURBED_POINTS => {
+                let moved = self.local[view.best];
+                self.seasons.move_level(moved);
+                self.local = self.local.map(|local| local - moved);
+                self.before = None;
+            }
             Some(before) => before.points += 1,
         }
     }
@@ -371,6 +391,11 @@ impl Stored for Before {
     fn take(bytes: &mut &[u8]) -> Option<Self> {
         Some(Before { local: <[f64; 3]>::take(bytes)?, points: u16::take(bytes)? })
     }
+}
+
+/// The doubt about a fast level that so many points more have not confirmed.
+fn doubt(before: f64, points: f64) -> f64 {
+    1.0 - (1.0 - before) / (1.0 + LOCAL_GAIN * points)
 }
 
 fn mean_size(recent: &[f64; MEAN_POINTS]) -> f64 {

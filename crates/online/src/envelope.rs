@@ -3,13 +3,15 @@
 use crate::seasons::gain;
 use crate::stored::Stored;
 
-/// The least weight of a new point in mean and spread: a memory of 3,000 points, so that the unit in which novelty is
+/// The least weight of a new point in mean and spread: a memory of 5,000 points, so that the unit in which novelty is
 /// measured is not set by the novelty.
-const SPREAD_GAIN: f64 = 3e-4;
+const SPREAD_GAIN: f64 = 2e-4;
 /// How much of its distance to the mean a bound loses at each point: a range is forgotten in about 30,000 points.
 const SHRINK: f64 = 3e-5;
 /// A young envelope has seen little: its evidence is divided by 1 + this / sqrt(points).
-const EARLY: f64 = 1.0;
+const EARLY: f64 = 2.0;
+/// Points before there is evidence at all: nearly all is new to an envelope that has seen only a few.
+const YOUNG_POINTS: u32 = 50;
 
 /// Bounds that jump to what lies outside of them, and then come back slowly.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -22,9 +24,9 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
-    /// How far a value stands outside, in units of the spread; 0 inside. `floor` is the least spread.
+    /// How far a value stands outside, in units of the spread; 0 inside, and while young. `floor` is the least spread.
     pub(crate) fn evidence(&self, value: f64, floor: f64) -> f64 {
-        if self.count == 0 {
+        if self.count < YOUNG_POINTS {
             return 0.0;
         }
         (value - self.high).max(self.low - value).max(0.0) / self.unit(floor)

@@ -31,7 +31,7 @@ const MEAN_POINTS: usize = 42;
 const LOW_POINTS: usize = 4;
 /// The restlessness is the mean step over so many blocks of so many points, and the block under way.
 const BLOCKS: usize = 24;
-const BLOCK_POINTS: u8 = 9;
+const BLOCK_POINTS: u8 = 8;
 
 const FEATURES: usize = 5;
 /// Places of the features in what follows.
@@ -39,7 +39,7 @@ const LEVEL: usize = 0;
 const RESIDUAL: usize = 2;
 /// What the evidence of a feature counts. The distance from the level and the running mean of the residuals are smooth,
 /// so leaving their range means much. A single residual, the minimum of a few values, the mean step mean less.
-const WEIGHTS: [f64; FEATURES] = [1.0, 1.0, 0.25, 0.5, 0.25];
+const WEIGHTS: [f64; FEATURES] = [1.0, 1.0, 0.06, 0.5, 0.3];
 
 /// What one series has taught about what it has been.
 #[derive(Clone, Debug, PartialEq)]

@@ -51,7 +51,7 @@ pub(crate) struct Profile {
     shape: &'static Shape,
     /// Empty until the first visit is over: a series that lives for minutes needs none.
     means: Vec<f32>,
-    /// Visits of each cell; it stops at 255, as only the first few are told apart.
+    /// Visits of each cell and 1; 0 where there was none. It stops at 255, as only the first few are told apart.
     visits: Vec<u8>,
     visit: Visit,
 }
@@ -66,7 +66,7 @@ impl Profile {
     pub(crate) fn expected(&self, cell: u16) -> f64 {
         let (mut sum, mut count) = (0.0, 0.0);
         for near in self.shape.around(cell) {
-            if self.visits(near) > 0 || self.is_visiting(near) {
+            if self.is_known(near) || self.is_visiting(near) {
                 sum += self.mean(near);
                 count += 1.0;
             }
@@ -84,22 +84,27 @@ impl Profile {
         before + gain * (self.visit.sum / f64::from(self.visit.count) - before)
     }
 
-    /// How often a cell has been visited, the visit under way not counted.
+    /// How often a cell has been visited, the visit under way and provisional ones not counted.
     pub(crate) fn visits(&self, cell: u16) -> u8 {
-        self.visits.get(usize::from(cell)).copied().unwrap_or_default()
+        self.visits.get(usize::from(cell)).map_or(0, |visits| visits.saturating_sub(1))
     }
 
-    /// Adds a value to the visit of a cell; one to another cell ends there.
-    pub(crate) fn learn(&mut self, cell: u16, value: f64) {
+    fn is_known(&self, cell: u16) -> bool {
+        self.visits.get(usize::from(cell)).is_some_and(|visits| *visits > 0)
+    }
+
+    /// Adds a value to the visit of a cell; one to another cell ends there. A visit that ends while `provisional` does
+    /// not count: the next one takes its place.
+    pub(crate) fn learn(&mut self, cell: u16, value: f64, provisional: bool) {
         if self.visit.cell != cell {
-            self.end_visit();
+            self.end_visit(provisional);
             self.visit = Visit { cell, count: 0, sum: 0.0 };
         }
         self.visit.sum += value;
         self.visit.count = self.visit.count.saturating_add(1);
     }
 
-    fn end_visit(&mut self) {
+    fn end_visit(&mut self, provisional: bool) {
         if self.visit.count == 0 {
             return;
         }
@@ -109,7 +114,7 @@ impl Profile {
         }
         let place = usize::from(self.visit.cell);
         self.means[place] = narrow(self.mean(self.visit.cell));
-        self.visits[place] = self.visits[place].saturating_add(1);
+        self.visits[place] = self.visits[place].max(1).saturating_add(u8::from(!provisional));
     }
 
     fn is_visiting(&self, cell: u16) -> bool {

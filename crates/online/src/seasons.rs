@@ -18,6 +18,8 @@ const GAIN: f64 = 0.004;
 const CLIP: f64 = 5.0;
 /// Points before anything is cut off: until then the error says little.
 const FREE_POINTS: u32 = 50;
+/// Points until the level has forgotten where it began. What profiles learn from it until then is provisional.
+const SETTLED_POINTS: u32 = 250;
 /// Visits of a cell before it is cut off.
 const FREE_VISITS: u8 = 2;
 /// A cell with fewer visits learns even while the series is disturbed, lest a noisy first week leave it empty.
@@ -91,6 +93,18 @@ impl Seasons {
         best
     }
 
+    /// Whether this prediction stands on cells that hardly know anything yet.
+    pub(crate) fn is_new(&self, local: Time, prediction: usize) -> bool {
+        let cells = Cells::of(local);
+        let is_new = |profile: &Profile, cell: u16| profile.visits(cell) < NEW_VISITS;
+        (prediction >= 1 && is_new(&self.daily, cells.daily)) || (prediction >= 2 && is_new(&self.weekly, cells.weekly))
+    }
+
+    /// Moves the level at once, where a new one has lasted.
+    pub(crate) fn move_level(&mut self, by: f64) {
+        self.level += by;
+    }
+
     /// The running absolute errors of the three predictions.
     pub(crate) fn errors(&self) -> &[f64; 3] {
         &self.errors
@@ -108,8 +122,9 @@ impl Seasons {
         let is_free = self.count < FREE_POINTS;
         self.count = self.count.saturating_add(1);
         let cells = Cells::of(local);
-        teach(&mut self.daily, cells.daily, residuals[0], CLIP * self.errors[1], calm);
-        teach(&mut self.weekly, cells.weekly, residuals[1], CLIP * self.errors[2], calm);
+        let settled = self.count > SETTLED_POINTS;
+        teach(&mut self.daily, cells.daily, residuals[0], CLIP * self.errors[1], calm, settled);
+        teach(&mut self.weekly, cells.weekly, residuals[1], CLIP * self.errors[2], calm, settled);
         if !calm {
             return;
         }
@@ -157,12 +172,12 @@ pub(crate) fn gain(least: f64, count: u32) -> f64 {
 }
 
 /// A cell's visit takes the value, cut off at `limit` from the cell's mean once it knows one.
-fn teach(profile: &mut Profile, cell: u16, value: f64, limit: f64, calm: bool) {
+fn teach(profile: &mut Profile, cell: u16, value: f64, limit: f64, calm: bool, settled: bool) {
     let visits = profile.visits(cell);
     if !calm && visits >= NEW_VISITS {
         return;
     }
     let mean = profile.mean(cell);
     let taught = if visits > FREE_VISITS { mean + (value - mean).clamp(-limit, limit) } else { value };
-    profile.learn(cell, taught);
+    profile.learn(cell, taught, !settled);
 }

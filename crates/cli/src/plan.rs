@@ -120,8 +120,6 @@ fn because(Difference { what, was, now }: &Difference) -> String {
     match &**what {
         "function" if before == after => format!("function: the script of `{after}` has changed"),
         "source" if before == after => format!("source: how records of `{after}` are read has changed"),
-        // They are written as the program sees them, which nobody wrote.
-        "select" | "as" | "arguments" => format!("{what}: changed"),
         _ => format!("{what}: {} → {}", named(&before), named(&after)),
     }
 }

@@ -304,7 +304,7 @@ fn baselines_are_taught_what_is_on_kafka() {
 
     let learned = [
         "BASELINE    INSTANCES  BATCHES  FULL  FROM",
-        "usual load  2          334      2     2026-03-01T00:00:00Z  2026-03-11T00:00:00Z",
+        "usual load  2          332      2     2026-03-01T00:00:00Z  2026-03-11T00:00:00Z",
         "2,880 records in",
     ];
     check(&train, 0, &learned);

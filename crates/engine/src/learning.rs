@@ -10,7 +10,7 @@ use functions::{BaselineCall, Failure, Library, Seen, TrainingBatch};
 use hashbrown::HashMap;
 use jiff::tz::TimeZone;
 use model::baseline::{learnable, pack_count, unpack_count};
-use model::definition::{Argument, BaselineDefinition, BaselineFunction, Definitions, Learner};
+use model::definition::{Argument, BaselineDefinition, BaselineFunction, Definitions, Learner, OnlineModel};
 use model::{Band, Labels, Reading, Span, Time, Value};
 use online::Model;
 use std::collections::{BTreeSet, VecDeque};
@@ -96,9 +96,9 @@ impl Lesson {
         let source = &definitions.sources[stream.source];
         let mut determines = vec![
             ("source", format!("{} {:016x}", source.name, source.mapping)),
-            ("select", format!("{:?}", stream.select)),
+            ("select", stream.select.to_string()),
             ("each", stream.each.join(", ")),
-            ("as", format!("{:?}", stream.content)),
+            ("as", stream.content.to_string()),
             ("window", of.window.to_string()),
             ("downsample", of.downsample.to_string()),
         ];
@@ -108,14 +108,16 @@ impl Lesson {
                 determines.push(("period", function.period.to_string()));
                 let script = library.function(&function.function).map_or(0, |function| function.fingerprint);
                 derives.push(("function", format!("{} {script:016x}", function.function)));
-                derives.push(("arguments", format!("{:?}", function.arguments)));
                 derives.push(("train", function.train.to_string()));
                 derives.push(("adapt_after", function.adapt_after.to_string()));
+                derives.extend(function.arguments.iter().map(|(name, argument)| (&**name, argument.to_string())));
             }
             Learner::Online(model) => {
                 determines.push(("function", model.name().to_owned()));
                 determines.push(("zone", of.zone.to_string()));
-                derives.push(("arguments", format!("{model:?}")));
+                if let OnlineModel::Deviation { scales } = model {
+                    derives.push(("scales", scales.to_string()));
+                }
             }
         }
         let words = |pairs: Vec<(&str, String)>| pairs.into_iter().map(|(name, of)| (name.into(), of.into())).collect();

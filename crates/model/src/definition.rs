@@ -74,6 +74,18 @@ pub enum Content {
     EventsAsMetric(Option<Arc<str>>),
 }
 
+/// `samples`, `events`, `events, counted`, `events, /pointer`.
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Content::Metric => f.write_str("samples"),
+            Content::Events => f.write_str("events"),
+            Content::EventsAsMetric(None) => f.write_str("events, counted"),
+            Content::EventsAsMetric(Some(pointer)) => write!(f, "events, {pointer}"),
+        }
+    }
+}
+
 /// Which series, or which events, belong to a stream: all conditions hold.
 #[derive(Clone, Debug, Default)]
 pub struct Selector {
@@ -84,6 +96,20 @@ pub struct Selector {
     /// On an event's fields, by JSON pointer; texts as they are, numbers and booleans as JSON writes
     /// them, all else reads as empty.
     pub fields: Vec<(Arc<str>, Condition)>,
+}
+
+/// `name = cpu.load, host != web-1, /level ~ err.*`; `all` without conditions.
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of_name = self.name.iter().map(|condition| ("name", condition));
+        let rest = self.labels.iter().chain(&self.fields).map(|(name, condition)| (&**name, condition));
+        let mut separator = "";
+        for (name, condition) in of_name.chain(rest) {
+            write!(f, "{separator}{name} {condition}")?;
+            separator = ", ";
+        }
+        if separator.is_empty() { f.write_str("all") } else { Ok(()) }
+    }
 }
 
 /// A condition on a text.
@@ -97,6 +123,18 @@ pub enum Condition {
     Match(Regex),
     /// The expression does not match all of it.
     NotMatch(Regex),
+}
+
+/// `= text`, `!= text`, `~ expression`, `!~ expression`.
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Condition::Equal(text) => write!(f, "= {text}"),
+            Condition::NotEqual(text) => write!(f, "!= {text}"),
+            Condition::Match(regex) => write!(f, "~ {regex}"),
+            Condition::NotMatch(regex) => write!(f, "!~ {regex}"),
+        }
+    }
 }
 
 impl Condition {
@@ -289,6 +327,17 @@ pub enum Argument {
     Value(Value),
     /// The value of a label of the instance or element, read as the parameter's kind.
     Label(Arc<str>),
+}
+
+/// A value as values print; `label name`; an input by its place.
+impl fmt::Display for Argument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Argument::Input(input) => write!(f, "stream {}", input.stream),
+            Argument::Value(value) => write!(f, "{value}"),
+            Argument::Label(label) => write!(f, "label {label}"),
+        }
+    }
 }
 
 /// A stream as a check reads it.

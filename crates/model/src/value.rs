@@ -2,6 +2,7 @@
 
 use crate::{Span, State};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 /// A value that a script gets or gives.
@@ -23,6 +24,28 @@ pub enum Value {
     List(Vec<Value>),
     /// Values by name.
     Table(BTreeMap<Arc<str>, Value>),
+}
+
+/// As a configuration would write it, texts without quotes.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Nothing => f.write_str("none"),
+            Value::Boolean(boolean) => write!(f, "{boolean}"),
+            Value::Number(number) => write!(f, "{number}"),
+            Value::Duration(span) => write!(f, "{span}"),
+            Value::State(state) => write!(f, "{state}"),
+            Value::Text(text) => f.write_str(text),
+            Value::List(values) => {
+                let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+                write!(f, "[{}]", values.join(", "))
+            }
+            Value::Table(values) => {
+                let values: Vec<String> = values.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+                write!(f, "{{{}}}", values.join(", "))
+            }
+        }
+    }
 }
 
 impl Value {

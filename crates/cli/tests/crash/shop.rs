@@ -40,6 +40,9 @@ streams:
   requests: { source: metrics, select: { metric: requests }, each: [host], time_to_live: 15s }
   errors:   { source: happenings, select: { type: log, field: { /level: error } }, each: [host], time_to_live: 20s }
   states:   { source: happenings, select: { type: state }, each: [host], time_to_live: 20s }
+baselines:
+  band of load: { stream: load, function: percentile_band, window: batching 2s, downsample: average, period: 4s, train: 12s }
+  usual load:   { stream: load, function: deviation, window: sliding 2s every 1s, downsample: average }
 components:
   service:     { type: service }
   store:       { type: service }
@@ -71,6 +74,14 @@ checks:
     on: { type: host }
     function: reported
     arguments: { events: { stream: states } }
+  unusual load:
+    on: host {host}
+    function: deviation_from_baseline
+    arguments: { metric: { baseline: band of load } }
+  strange load:
+    on: host {host}
+    function: deviation_from_baseline
+    arguments: { metric: { baseline: usual load }, deviating: 0.7, critical: 1 }
   errors under load:
     on: host {host}
     function: burst_under_load

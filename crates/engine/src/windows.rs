@@ -357,8 +357,7 @@ impl Windows {
                 && let Some(point) = &point
             {
                 record.points.push(point.clone());
-                let over = record.points.len().saturating_sub(keep);
-                record.points.drain(..over);
+                drop_old(&mut record.points, keep);
                 changed = true;
             }
             if plan.lanes[lane].needs.events {
@@ -428,6 +427,9 @@ impl Windows {
             let number = |of: &Downsampling| if *of == Downsampling::Count { 0.0 } else { f64::NAN };
             return of.downsample.contains(&Downsampling::Count).then(|| of.downsample.iter().map(number).collect());
         }
+        // What retired and came back begins anew, whatever is still held of its former life.
+        let instance = &self.feeds[feed].instances[place as usize];
+        let born = instance.record.as_ref().filter(|_| !instance.bound).map_or(Time::MIN, |record| record.begin);
         let mut summary = summary.clone();
         summary.values.sort();
         let mut number = |of_what: &Downsampling| match of_what {
@@ -442,7 +444,8 @@ impl Windows {
             }
             Downsampling::Rate => {
                 let width = plan.lanes[of.lane].cut.as_ref().map(Cut::width).unwrap_or_default();
-                self.rate(shards, of.lane, place, start, end, start - width).unwrap_or(f64::NAN)
+                let back = (start - width).max(born);
+                self.rate(shards, of.lane, place, start, end, back).unwrap_or(f64::NAN)
             }
         };
         Some(of.downsample.iter().map(&mut number).collect())
@@ -629,4 +632,27 @@ fn rate_of(mut samples: Vec<(Time, f64)>, delta: bool, from: Time, to: Time) -> 
     }
     let steps = samples.windows(2).map(|pair| if pair[1].1 >= pair[0].1 { pair[1].1 - pair[0].1 } else { pair[1].1 });
     Some(steps.sum::<f64>() / (last.0 - first.0).as_secs_f64())
+}
+
+/// Drops the points of which `keep` newer ones say as much. An empty window has a count alone, which stands for none
+/// of the numbers that an older point has.
+fn drop_old(points: &mut Vec<KeptPoint>, keep: usize) {
+    if points.len() <= keep {
+        return;
+    }
+    let says = |point: &KeptPoint| {
+        let finite = (0..64).zip(&point.values).filter(|(_, value)| value.is_finite());
+        finite.fold(0u64, |says, (place, _)| says | 1 << place)
+    };
+    let mut newer: Vec<(u64, usize)> = Vec::new();
+    let mut kept = Vec::with_capacity(points.len());
+    for said in points.iter().rev().map(says) {
+        let as_much = newer.iter().filter(|(says, _)| says & said == said).map(|(_, count)| count);
+        kept.push(as_much.sum::<usize>() < keep);
+        match newer.iter_mut().find(|(says, _)| *says == said) {
+            Some((_, count)) => *count += 1,
+            None => newer.push((said, 1)),
+        }
+    }
+    points.retain(|_| kept.pop().unwrap_or(true));
 }

@@ -98,7 +98,9 @@ impl World<'_> {
                 let first = data.keys().next().filter(|_| instance.bound).unwrap_or(&instance.first);
                 let start = begin.max(window::floor(cut, instance.first.min(*first)));
                 let inside = samples(data, begin, end);
-                let earlier = samples(data, begin - window::size(cut), begin);
+                // What retired and came back begins anew.
+                let born = if instance.bound { Time::MIN } else { instance.first };
+                let earlier = samples(data, born.min(begin).max(begin - window::size(cut)), begin);
                 let mut points = BTreeMap::new();
                 for downsample in &feed.downsample {
                     let values = downsample

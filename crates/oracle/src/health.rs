@@ -62,6 +62,7 @@ impl<'a> World<'a> {
         let population = self.population();
         self.elements.retain(|element, _| population.contains_key(element));
         self.checks.retain(|key, _| population.contains_key(&key.0));
+        self.changed.retain(|key, _| population.contains_key(&key.0));
     }
 
     /// Computes all health as it is now, and tells what has changed.

@@ -34,7 +34,7 @@ pub(crate) struct World<'a> {
     pub(crate) retired: Vec<CheckKey>,
     /// What checks have found anomalous at this instant: the baseline that they read, and the instance.
     pub(crate) anomalous: BTreeSet<(usize, Labels)>,
-    /// When each health last changed; outlives the element, so that its transitions never go back in time.
+    /// When each health of what lives last changed, so that its transitions never go back in time.
     pub(crate) changed: BTreeMap<(Element, Health), Time>,
     pub(crate) outcome: Outcome,
 }

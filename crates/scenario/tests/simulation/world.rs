@@ -251,26 +251,32 @@ const SCRIPTS: [(&str, &str); 6] = [
 impl World {
     /// A world with two sources, so that agendas of one and of both run side by side.
     pub(crate) fn new(seed: u64) -> World {
-        World::with(seed, &[ONE, TWO], 2)
+        World::usual(seed, &[ONE, TWO])
     }
 
     /// A world with one source, and so with one agenda.
     pub(crate) fn of_one_source(seed: u64) -> World {
-        World::with(seed, &[ONE], 1)
+        World::usual(seed, &[ONE])
     }
 
-    fn with(seed: u64, texts: &[&str], sources: usize) -> World {
-        let file = |(place, text): (usize, &&str)| File { path: format!("{place}.yaml"), text: (*text).to_owned() };
-        let files: Vec<File> = texts.iter().enumerate().map(file).collect();
+    fn usual(seed: u64, texts: &[&str]) -> World {
+        let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
         let scripts =
             SCRIPTS.map(|(name, text)| Script { name: name.into(), path: format!("{name}.rhai"), text: text.into() });
-        let settings = config::load(&files, scripts.into(), &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into()));
+        let start = "2026-03-01T00:00:00Z".parse().expect("a time");
+        let length = Span::from_secs(180 + Random::new(!seed).below(240) as i64);
+        World::with(seed, &texts, scripts.into(), start, length)
+    }
+
+    /// A world of these configurations, each with one source.
+    pub(crate) fn with(seed: u64, texts: &[String], scripts: Vec<Script>, start: Time, length: Span) -> World {
+        let file = |(place, text): (usize, &String)| File { path: format!("{place}.yaml"), text: text.clone() };
+        let files: Vec<File> = texts.iter().enumerate().map(file).collect();
+        let settings = config::load(&files, scripts, &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into()));
         let settings = settings.unwrap_or_else(|errors| panic!("{}", errors.render(false)));
         let mut random = Random::new(seed);
-        let start: Time = "2026-03-01T00:00:00Z".parse().expect("a time");
-        let length = Span::from_secs(180 + random.below(240) as i64);
         let mut partitions = Vec::new();
-        for source in 0..sources {
+        for source in 0..settings.definitions.sources.len() {
             for number in 0..4 {
                 let definition = &settings.definitions.sources[source];
                 let late = number == 3 && random.below(2) == 0;
@@ -330,19 +336,19 @@ fn written(random: &mut Random, from: Time, to: Time, metrics: bool) -> Vec<Writ
         let value = if metrics {
             let decimal = random.below(1000);
             match random.below(20) {
-                0..9 => format!(r#"{{"name":"load","host":"{host}","t":{ms},"value":{mood}.{decimal:03}}}"#),
+                0..9 => format!(r#"{{"name":"load","host":"{host}","t":{ms},"value":{mood}.{decimal:03},"kind":"gauge"}}"#),
                 9..13 => {
                     counter = if random.below(15) == 0 { 0 } else { counter + random.below(12) as i64 };
                     format!(r#"{{"name":"requests","host":"{host}","t":{ms},"value":{counter},"kind":"counter"}}"#)
                 }
                 13..17 => {
                     let disk = random.below(2);
-                    format!(r#"{{"name":"size","host":"{host}","disk":"d{disk}","t":{ms},"value":-{mood}}}"#)
+                    format!(r#"{{"name":"size","host":"{host}","disk":"d{disk}","t":{ms},"value":-{mood},"kind":"gauge"}}"#)
                 }
                 17 => format!(
                     r#"{{"name":"requests","host":"{host}","disk":"x","t":{ms},"value":{decimal},"kind":"delta"}}"#
                 ),
-                18 => format!(r#"{{"name":"load","t":{ms},"value":{decimal}e-3}}"#),
+                18 => format!(r#"{{"name":"load","t":{ms},"value":{decimal}e-3,"kind":"gauge"}}"#),
                 _ => "{broken".to_owned(),
             }
         } else {

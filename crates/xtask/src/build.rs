@@ -48,6 +48,26 @@ pub(crate) fn become_vitalsign<'a>(arguments: impl Iterator<Item = &'a str>) -> 
     Failure::missing(format!("cannot start cargo: {error}"))
 }
 
+/// Builds a Maven project.
+pub(crate) fn maven(project: &str) -> Result<(), Failure> {
+    let mut command = Command::new("mvn");
+    command.args(["--quiet", "--batch-mode", "--file", project, "package"]).current_dir(root());
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::missing(format!(
+            "Maven could not build {project}: {status}; it fetches from Maven Central, through the settings in ~/.m2"
+        ))),
+        Err(error) => Err(Failure::missing(format!("cannot start mvn: {error}"))),
+    }
+}
+
+/// Becomes another program of this workspace, which has been built. Comes back only with the reason why it could not.
+pub(crate) fn become_beside(name: &str, arguments: &[String]) -> Failure {
+    let path = env::current_exe().map(|own| own.with_file_name(name));
+    let error = path.map_or_else(|error| error, |path| Command::new(path).args(arguments).exec());
+    Failure::missing(format!("cannot start {name}: {error}"))
+}
+
 fn vitalsign() -> Command {
     let mut command = Command::new(program());
     // The manifest is named so that paths in the arguments stay those of the caller's folder.

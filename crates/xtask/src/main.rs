@@ -15,6 +15,7 @@ Usage: cargo xtask TASK
   run -- ARGS          runs `vitalsign ARGS`
   lint                 checks format and lints; a warning is an error
   soak [--kills N]     runs the crash test with N kills (1000), which takes hours
+  bench WORKLOAD ..    measures what an event costs, and what it costs others; `bench --help` tells the workloads
   reference            writes the generated reference to crates/cli/reference/
 
 What a build needs and the machine lacks is installed with apt-get where this user may, or named.
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         "run" => run(rest),
         "lint" => lint(rest),
         "soak" => soak(rest),
+        "bench" => bench(rest),
         "reference" => reference(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
@@ -109,6 +111,15 @@ fn soak(arguments: &[String]) -> Result<(), Failure> {
     build::announce();
     let command = ["test", "--package", "cli", "--test", "crash", "--", "--include-ignored", "--nocapture"];
     build::cargo(command, &[("VITALSIGN_KILLS", kills)])
+}
+
+/// What is measured is compiled as a release would be, and the peers by Maven; the rest is the runner's.
+fn bench(arguments: &[String]) -> Result<(), Failure> {
+    needs::meet(needs::BUILD.iter().chain(needs::BROKER))?;
+    build::announce();
+    build::cargo(["build", "--config", ".cargo/measured.toml", "-p", "cli", "-p", "throughput", "-p", "drain"], &[])?;
+    build::maven("benches/peers/pom.xml")?;
+    Err(build::become_beside("throughput", arguments))
 }
 
 fn reference(arguments: &[String]) -> Result<(), Failure> {

@@ -222,9 +222,13 @@ impl Pupil {
         self.asking = 0;
     }
 
-    /// Begins a window's end: functions that were not asked yet about the window that came next are, and what is silent
-    /// for too long is forgotten.
+    /// Begins a window's end: functions that were not asked yet about that window are, and what is silent for too long
+    /// is forgotten.
     pub(crate) fn begin(&mut self, lesson: &Lesson, definition: &BaselineDefinition, library: &Library, end: Time) {
+        if self.next.is_some_and(|(_, next)| next != end) {
+            // None closed for a while. What is to be asked is asked before any column is dropped.
+            (self.next, self.asking) = (Some((lesson.cut.start(end), end)), 0);
+        }
         self.ask_some(lesson, definition, library, usize::MAX);
         for row in 0..self.rows.len() {
             if self.rows[row].as_ref().is_some_and(|of| of.newest + definition.keep < end)
@@ -365,21 +369,61 @@ impl Pupil {
         start: Time,
         end: Time,
     ) {
-        let Some(of) = self.rows[row].as_ref() else { return };
-        let full = start - of.since.max(self.head.kept_from.unwrap_or(of.since)) >= function.train;
-        if of.asked == Some(end) {
-            return;
-        }
-        if !full {
-            // It was, for a shorter training window.
+        let Some(of) = self.rows[row].as_ref().filter(|of| of.asked != Some(end)) else { return };
+        let Some(answer) = self.answer(lesson, function, library, row, start, end) else {
+            // It was full, for a shorter training window.
             if let Some(of) = self.rows[row].as_mut().filter(|of| of.band.is_some() || of.error.is_some()) {
                 (of.band, of.error) = (None, None);
                 self.changed.insert(row as u32);
             }
             return;
+        };
+        // A failure leaves what was said of the window before. Where none closed for a while nobody asked about those,
+        // which shows only here; an edited function leaves what the former one said.
+        let mut band = of.band;
+        let (asked, mut from) = (of.asked, start);
+        while answer.is_err() && asked.map_or(of.band.is_none(), |asked| asked < from) {
+            let before = lesson.cut.start(from);
+            match self.answer(lesson, function, library, row, before, from) {
+                Some(Err(_)) => from = before,
+                said => {
+                    band = said.and_then(Result::ok).flatten();
+                    break;
+                }
+            }
+        }
+        let Some(of) = self.rows[row].as_mut() else { return };
+        of.asked = Some(end);
+        match answer {
+            Ok(band) => (of.band, of.error) = (band, None),
+            Err(failure) => {
+                let since = of.error.as_ref().map_or(start, |error| error.since);
+                let Failure { kind, message, line, column } = failure;
+                let (kind, message) = (kind.name().into(), message.into());
+                let (line, column) = (line as u32, column as u32);
+                of.band = band;
+                of.error = Some(Box::new(ActiveError { kind, message, line, column, since }));
+            }
+        }
+        self.changed.insert(row as u32);
+    }
+
+    /// What a row's function says of a window; nothing while its training window is not full.
+    fn answer(
+        &self,
+        lesson: &Lesson,
+        function: &BaselineFunction,
+        library: &Library,
+        row: usize,
+        start: Time,
+        end: Time,
+    ) -> Option<Result<Option<Band>, Failure>> {
+        let of = self.rows[row].as_ref()?;
+        if start - of.since.max(self.head.kept_from.unwrap_or(of.since)) < function.train {
+            return None;
         }
         let batches = self.training(of, row, function, start);
-        let answer = literals(function, library, &of.labels).and_then(|arguments| {
+        Some(literals(function, library, &of.labels).and_then(|arguments| {
             let call = BaselineCall {
                 labels: &of.labels,
                 start,
@@ -391,20 +435,7 @@ impl Pupil {
                 arguments: &arguments,
             };
             library.function(&function.function).expect("validated baselines have their function").baseline(&call)
-        });
-        let Some(of) = self.rows[row].as_mut() else { return };
-        of.asked = Some(end);
-        match answer {
-            Ok(band) => (of.band, of.error) = (band, None),
-            Err(failure) => {
-                let since = of.error.as_ref().map_or(start, |error| error.since);
-                let Failure { kind, message, line, column } = failure;
-                let (kind, message) = (kind.name().into(), message.into());
-                let (line, column) = (line as u32, column as u32);
-                of.error = Some(Box::new(ActiveError { kind, message, line, column, since }));
-            }
-        }
-        self.changed.insert(row as u32);
+        }))
     }
 
     /// The batches of a row that a function is given for the batch that begins at `start`.

@@ -336,14 +336,18 @@ fn written(random: &mut Random, from: Time, to: Time, metrics: bool) -> Vec<Writ
         let value = if metrics {
             let decimal = random.below(1000);
             match random.below(20) {
-                0..9 => format!(r#"{{"name":"load","host":"{host}","t":{ms},"value":{mood}.{decimal:03},"kind":"gauge"}}"#),
+                0..9 => {
+                    format!(r#"{{"name":"load","host":"{host}","t":{ms},"value":{mood}.{decimal:03},"kind":"gauge"}}"#)
+                }
                 9..13 => {
                     counter = if random.below(15) == 0 { 0 } else { counter + random.below(12) as i64 };
                     format!(r#"{{"name":"requests","host":"{host}","t":{ms},"value":{counter},"kind":"counter"}}"#)
                 }
                 13..17 => {
                     let disk = random.below(2);
-                    format!(r#"{{"name":"size","host":"{host}","disk":"d{disk}","t":{ms},"value":-{mood},"kind":"gauge"}}"#)
+                    format!(
+                        r#"{{"name":"size","host":"{host}","disk":"d{disk}","t":{ms},"value":-{mood},"kind":"gauge"}}"#
+                    )
                 }
                 17 => format!(
                     r#"{{"name":"requests","host":"{host}","disk":"x","t":{ms},"value":{decimal},"kind":"delta"}}"#

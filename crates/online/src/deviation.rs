@@ -12,7 +12,7 @@ use crate::peaks::Peaks;
 use crate::profile::DAILY;
 use crate::seasons::{Seasons, gain};
 use crate::stored::Stored;
-use model::{Band, Reading, Span, Time};
+use model::{Band, Reading, Time};
 
 /// The layout of the bytes.
 const VERSION: u8 = 1;
@@ -64,10 +64,6 @@ const STEP_GROWTH: f64 = 1.001;
 const WEARY_FACTOR: f64 = 1.16;
 const WEARY_MOST: f64 = 5.0;
 const WEARY_ALERTS_A_DAY: f64 = 3.0;
-/// The interval of the points is followed by this factor: it tends to their median.
-const INTERVAL_FACTOR: f64 = 1.05;
-/// A point counts as missing past so many intervals.
-const GAP_INTERVALS: f64 = 1.5;
 /// How much the usual size of the fast level adds to the scale while that level is in doubt. After a long gap the slow
 /// level is in doubt too, as it lies where the day stood before: then the usual distance from it adds as much.
 const DOUBT_WEIGHT: f64 = 2.0;
@@ -97,8 +93,6 @@ pub struct Deviation {
     /// The factor of the scale that alerts have earned, at least 1.
     weariness: f64,
     last: f64,
-    last_ns: i64,
-    interval_s: f64,
     /// How little the fast level is to be believed after a gap: 0 fully, 1 not at all.
     doubt: f64,
 }
@@ -150,8 +144,6 @@ impl Deviation {
             step: f64::INFINITY,
             weariness: 1.0,
             last: 0.0,
-            last_ns: 0,
-            interval_s: 0.0,
             doubt: 0.0,
         }
     }
@@ -175,13 +167,16 @@ impl Deviation {
     pub(crate) fn learn(&mut self, at: Time, local: Time, value: f64) {
         let view = self.view(at, local, value);
         let count = self.seasons.count().saturating_add(1);
-        self.follow_time(at, &view);
+        // One point after a gap takes away half of the doubt.
+        self.doubt = view.doubt / 2.0;
+        self.weariness = view.weariness;
         self.follow_values(value, count, &view);
         self.follow_scales(count, &view);
         self.peaks.learn(DAILY.cell(local), view.residual.abs(), SCALE_CLIP * view.scale);
         self.follow_disturbance(count, &view);
+        let moved = self.restart_behind_gap(at, &view);
         self.seasons.learn(at, local, value, self.before.is_none());
-        self.follow_local(count, &view);
+        self.follow_local(count, &view, moved);
     }
 
     fn view(&self, at: Time, local: Time, value: f64) -> View {
@@ -194,7 +189,8 @@ impl Deviation {
         let residual = if is_as_before { by_before } else { by_local };
         let (doubt, weariness) = self.after(at);
         // The points before a gap say nothing about those after it.
-        let (mut recent, earlier) = if doubt > 0.5 { ([0.0; MEAN_POINTS], 0.0) } else { (self.recent, self.off) };
+        let (mut recent, earlier) =
+            if self.seasons.is_behind_gap(at) { ([0.0; MEAN_POINTS], 0.0) } else { (self.recent, self.off) };
         recent[count as usize % MEAN_POINTS] = residual;
         let step = self.step_with(value);
         let floor = self.floor(step);
@@ -219,18 +215,9 @@ impl Deviation {
 
     /// What the time since the last point has made of doubt and weariness.
     fn after(&self, at: Time) -> (f64, f64) {
-        if self.seasons.count() == 0 {
-            return (0.0, 1.0);
-        }
-        let passed_s = self.passed_s(at);
-        let missing = if self.interval_s > 0.0 { (passed_s / self.interval_s - GAP_INTERVALS).max(0.0) } else { 0.0 };
-        let doubt = doubt(self.doubt, missing);
-        let rest = (WEARY_FACTOR - 1.0) * WEARY_ALERTS_A_DAY * passed_s / 86_400.0;
+        let doubt = doubt(self.doubt, self.seasons.missing(at));
+        let rest = (WEARY_FACTOR - 1.0) * WEARY_ALERTS_A_DAY * self.seasons.passed_s(at) / 86_400.0;
         (doubt, (self.weariness * (1.0 - rest)).max(1.0))
-    }
-
-    fn passed_s(&self, at: Time) -> f64 {
-        (at - Time::from_nanos(self.last_ns)).max(Span::ZERO).as_secs_f64()
     }
 
     fn step_with(&self, value: f64) -> f64 {
@@ -244,23 +231,6 @@ impl Deviation {
         let step = if is_grain { step } else { step.min(STEP_OF_MAGNITUDE * self.magnitude) };
         let grain = if step.is_finite() { STEP_SHARE * step } else { 0.0 };
         FLOOR + FLOOR_SHARE * self.magnitude + grain
-    }
-
-    fn follow_time(&mut self, at: Time, view: &View) {
-        let passed_s = self.passed_s(at);
-        if self.seasons.count() == 0 {
-            // The first point has no interval.
-        } else if self.interval_s == 0.0 {
-            self.interval_s = passed_s;
-        } else if passed_s > self.interval_s {
-            self.interval_s *= INTERVAL_FACTOR;
-        } else if passed_s < self.interval_s {
-            self.interval_s /= INTERVAL_FACTOR;
-        }
-        self.last_ns = at.nanos();
-        // One point after a gap takes away half of the doubt.
-        self.doubt = view.doubt / 2.0;
-        self.weariness = view.weariness;
     }
 
     fn follow_values(&mut self, value: f64, count: u32, view: &View) {
@@ -310,14 +280,26 @@ impl Deviation {
         }
     }
 
-    fn follow_local(&mut self, count: u32, view: &View) {
+    /// Takes the first point behind a long gap for the level. Gives back by how much that moves.
+    fn restart_behind_gap(&mut self, at: Time, view: &View) -> Option<f64> {
+        if !self.seasons.is_behind_gap(at) {
+            return None;
+        }
+        let moved = view.left[view.best];
+        self.seasons.move_level(moved);
+        self.local = [0.0; 3];
+        self.before = None;
+        Some(moved)
+    }
+
+    fn follow_local(&mut self, count: u32, view: &View, moved: Option<f64>) {
         let is_calm = self.before.is_none();
         let least = if is_calm { LOCAL_GAIN } else { DISTURBED_GAIN };
         // After a gap the first point tells where the series is.
         let gain_of_local = gain(least, count).max(view.doubt);
-        let is_free = count <= WARM_POINTS || !is_calm || view.doubt > 0.5;
+        let is_free = count <= WARM_POINTS || !is_calm || moved.is_some();
         for ((local, error), left) in self.local.iter_mut().zip(&mut self.errors).zip(view.left) {
-            let residual = left - *local;
+            let residual = left - moved.unwrap_or_default() - *local;
             let limit = if is_free { f64::INFINITY } else { CLIP * *error };
             *local += gain_of_local * residual.clamp(-limit, limit);
             if is_calm {
@@ -348,8 +330,6 @@ impl Deviation {
         self.step.put(bytes);
         self.weariness.put(bytes);
         self.last.put(bytes);
-        self.last_ns.put(bytes);
-        self.interval_s.put(bytes);
         self.doubt.put(bytes);
     }
 
@@ -374,8 +354,6 @@ impl Deviation {
             step: f64::take(bytes)?,
             weariness: f64::take(bytes)?,
             last: f64::take(bytes)?,
-            last_ns: i64::take(bytes)?,
-            interval_s: f64::take(bytes)?,
             doubt: f64::take(bytes)?,
         };
         bytes.is_empty().then_some(deviation)

@@ -139,8 +139,13 @@ impl Novelty {
         if count < FLOOR_POINTS {
             self.first_sum += value;
         }
-        if count > 0 {
+        let is_behind_gap = self.seasons.is_behind_gap(at);
+        if count > 0 && !is_behind_gap {
             self.steps.learn((value - self.last()).abs());
+        }
+        if is_behind_gap {
+            let residuals = self.seasons.residuals(local, value);
+            self.seasons.move_level(residuals[self.seasons.best(at, self.seasons.errors())]);
         }
         self.warm = self.warm.saturating_add(u32::from(self.seasons.has_day(at)));
         self.residuals[count as usize % MEAN_POINTS] = narrow(view.residual);
@@ -163,6 +168,11 @@ impl Novelty {
         let residual = residuals[self.seasons.best(at, self.seasons.errors())];
         let count = self.seasons.count();
         let is_warm = self.seasons.has_day(at);
+        if self.seasons.is_behind_gap(at) {
+            // Nothing is known of what went before, so this point is as good as expected.
+            let features = [None; FEATURES];
+            return View { features, floor: self.floor(value), residual: 0.0 };
+        }
         let lowest = self.values.iter().fold(value, |lowest, earlier| lowest.min(f64::from(*earlier)));
         let step = if count == 0 { 0.0 } else { (value - self.last()).abs() };
         let features = [

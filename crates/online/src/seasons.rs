@@ -8,12 +8,19 @@
 
 use crate::profile::{DAILY, Profile, WEEKLY};
 use crate::stored::Stored;
-use model::Time;
+use model::{Span, Time};
 
 const DAY_NS: i64 = 86_400_000_000_000;
 const WEEK_NS: i64 = 7 * DAY_NS;
 /// The least weight of a new point in the level and in the errors: a memory of 250 points.
 const GAIN: f64 = 0.004;
+/// The interval of the points is followed by this factor: it tends to their median.
+const INTERVAL_FACTOR: f64 = 1.05;
+/// A point counts as missing past so many intervals.
+const GAP_INTERVALS: f64 = 1.5;
+/// Behind a gap of more than so many points the level lies where the day stood before: the first point tells where it
+/// is now.
+const LONG_GAP_POINTS: f64 = 20.0;
 /// What teaches is cut off at so many times the running error.
 const CLIP: f64 = 5.0;
 /// Points before anything is cut off: until then the error says little.
@@ -28,8 +35,11 @@ const NEW_VISITS: u8 = 3;
 /// The level, the profiles, and how well each prediction does.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Seasons {
-    /// When the first point was.
+    /// When the first point was, and the last.
     first_ns: i64,
+    last_ns: i64,
+    /// The usual time from point to point; 0 until there were two.
+    interval_s: f64,
     /// Points so far.
     count: u32,
     level: f64,
@@ -55,12 +65,43 @@ impl Cells {
 impl Seasons {
     pub(crate) fn new() -> Seasons {
         let (daily, weekly) = (Profile::new(&DAILY), Profile::new(&WEEKLY));
-        Seasons { first_ns: 0, count: 0, level: 0.0, errors: [0.0; 3], daily, weekly }
+        Seasons { first_ns: 0, last_ns: 0, interval_s: 0.0, count: 0, level: 0.0, errors: [0.0; 3], daily, weekly }
     }
 
     /// Points so far.
     pub(crate) fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Time since the last point.
+    pub(crate) fn passed_s(&self, at: Time) -> f64 {
+        let passed = at - Time::from_nanos(self.last_ns);
+        if self.count == 0 { 0.0 } else { passed.max(Span::ZERO).as_secs_f64() }
+    }
+
+    /// How many points are missing since the last one, not to the whole; 0 where it is no later than usual.
+    pub(crate) fn missing(&self, at: Time) -> f64 {
+        if self.interval_s == 0.0 {
+            return 0.0;
+        }
+        (self.passed_s(at) / self.interval_s - GAP_INTERVALS).max(0.0)
+    }
+
+    /// Whether so many points are missing that the level is not known.
+    pub(crate) fn is_behind_gap(&self, at: Time) -> bool {
+        self.missing(at) > LONG_GAP_POINTS
+    }
+
+    fn follow_interval(&mut self, at: Time) {
+        let passed_s = self.passed_s(at);
+        if self.interval_s == 0.0 {
+            self.interval_s = passed_s;
+        } else if passed_s > self.interval_s {
+            self.interval_s *= INTERVAL_FACTOR;
+        } else if passed_s < self.interval_s {
+            self.interval_s /= INTERVAL_FACTOR;
+        }
+        self.last_ns = at.nanos();
     }
 
     /// Whether a whole day has been seen.
@@ -100,7 +141,7 @@ impl Seasons {
         (prediction >= 1 && is_new(&self.daily, cells.daily)) || (prediction >= 2 && is_new(&self.weekly, cells.weekly))
     }
 
-    /// Moves the level at once, where a new one has lasted.
+    /// Moves the level at once, where a new one has lasted, or a gap has hidden how it went on.
     pub(crate) fn move_level(&mut self, by: f64) {
         self.level += by;
     }
@@ -120,6 +161,7 @@ impl Seasons {
         let residuals = self.residuals(local, value);
         let best = self.best(at, &self.errors);
         let is_free = self.count < FREE_POINTS;
+        self.follow_interval(at);
         self.count = self.count.saturating_add(1);
         let cells = Cells::of(local);
         let settled = self.count > SETTLED_POINTS;
@@ -147,6 +189,8 @@ impl Seasons {
 
     pub(crate) fn put(&self, bytes: &mut Vec<u8>) {
         self.first_ns.put(bytes);
+        self.last_ns.put(bytes);
+        self.interval_s.put(bytes);
         self.count.put(bytes);
         self.level.put(bytes);
         self.errors.put(bytes);
@@ -157,6 +201,8 @@ impl Seasons {
     pub(crate) fn take(bytes: &mut &[u8]) -> Option<Seasons> {
         Some(Seasons {
             first_ns: i64::take(bytes)?,
+            last_ns: i64::take(bytes)?,
+            interval_s: f64::take(bytes)?,
             count: u32::take(bytes)?,
             level: f64::take(bytes)?,
             errors: <[f64; 3]>::take(bytes)?,

@@ -393,31 +393,38 @@ fn field(bytes: &[u8], at: &mut usize) -> Option<Option<Range<u32>>> {
     Some(Some(start as u32..end as u32))
 }
 
-/// A number in as many bytes as it needs, the sign in its last bit.
+/// A number in as many bytes as it needs, the sign in its last bit. Lengths of records and values take two mostly.
 #[inline(always)]
 fn varint(bytes: &[u8], at: &mut usize) -> Option<i64> {
-    let byte = *bytes.get(*at)?;
+    let first = *bytes.get(*at)?;
     *at += 1;
-    if byte < 0x80 {
-        return Some(i64::from(byte >> 1) ^ -i64::from(byte & 1));
+    if first < 0x80 {
+        return Some(signed(u64::from(first)));
     }
-    longer_varint(bytes, at, byte)
+    let second = *bytes.get(*at)?;
+    *at += 1;
+    let number = u64::from(first & 0x7f) | u64::from(second & 0x7f) << 7;
+    if second < 0x80 { Some(signed(number)) } else { longer_varint(bytes, at, number) }
 }
 
-#[inline]
-fn longer_varint(bytes: &[u8], at: &mut usize, first: u8) -> Option<i64> {
-    let mut number = u64::from(first & 0x7f);
-    let mut shift = 7;
+#[cold]
+fn longer_varint(bytes: &[u8], at: &mut usize, mut number: u64) -> Option<i64> {
+    let mut shift = 14;
     while shift < 64 {
         let byte = *bytes.get(*at)?;
         *at += 1;
         number |= u64::from(byte & 0x7f) << shift;
         if byte < 0x80 {
-            return Some((number >> 1) as i64 ^ -((number & 1) as i64));
+            return Some(signed(number));
         }
         shift += 7;
     }
     None
+}
+
+#[inline(always)]
+fn signed(number: u64) -> i64 {
+    (number >> 1) as i64 ^ -((number & 1) as i64)
 }
 
 #[cfg(test)]

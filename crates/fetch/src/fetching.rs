@@ -3,7 +3,7 @@
 
 use crate::connection::{Fault, Frame};
 use crate::session::{Request, Wanted};
-use crate::wire::{TopicId, Writer};
+use crate::wire::{Malformed, TopicId, Writer};
 use tokio::io::AsyncBufRead;
 
 /// Bounds of a request, from the properties.
@@ -131,6 +131,9 @@ pub(crate) async fn read<S: AsyncBufRead + Unpin>(
         frame.end(|_, _| {}).await?;
     }
     frame.end(|_, _| {}).await?;
+    if frame.left > 0 {
+        return Err(Malformed("it goes on behind its end").into());
+    }
     Ok(fetched)
 }
 

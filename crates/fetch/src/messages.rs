@@ -18,6 +18,8 @@ pub(crate) struct Api {
 }
 
 pub(crate) const FETCH: Api = Api { name: "Fetch", key: 1, lowest: 4, highest: 13, flexible: 12 };
+/// The last version that names topics, for those whose brokers give them no ids.
+pub(crate) const FETCH_BY_NAME: Api = Api { highest: 12, ..FETCH };
 pub(crate) const LIST_OFFSETS: Api = Api { name: "ListOffsets", key: 2, lowest: 2, highest: 7, flexible: 6 };
 pub(crate) const METADATA: Api = Api { name: "Metadata", key: 3, lowest: 4, highest: 12, flexible: 9 };
 pub(crate) const OFFSET_COMMIT: Api = Api { name: "OffsetCommit", key: 8, lowest: 2, highest: 7, flexible: 8 };

@@ -91,8 +91,9 @@ const KNOWN: &[(&str, &str)] = &[
     ("check.crcs", "true"),
     ("fetch.min.bytes", "1"),
     ("fetch.wait.max.ms", "500"),
-    ("fetch.max.bytes", "4194304"),
-    ("fetch.message.max.bytes", "1048576"),
+    // Fewer and larger responses cost less; far more would leave the processor's cache.
+    ("fetch.max.bytes", "8388608"),
+    ("fetch.message.max.bytes", "2097152"),
     ("receive.message.max.bytes", "100000000"),
     ("socket.timeout.ms", "30000"),
     ("socket.connection.setup.timeout.ms", "10000"),

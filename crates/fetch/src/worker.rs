@@ -6,7 +6,7 @@ use crate::codec::Codecs;
 use crate::connection::{self, Address, Connection, Fault, limited};
 use crate::fetching::{self, Bounds, Fetched, Named};
 use crate::finder::{Ask, Cluster, Finding, Question, Trouble, passes};
-use crate::messages::{self, FETCH, code};
+use crate::messages::{self, FETCH, FETCH_BY_NAME, code};
 use crate::properties::{Settings, backoff};
 use crate::reader::{Budget, Input};
 use crate::session::{Session, Wanted};
@@ -25,6 +25,8 @@ use tokio::time::{Instant, sleep_until};
 /// cost as much as a few thousand.
 const SMALL_BYTES: usize = 64 << 10;
 const LINGER: Duration = Duration::from_millis(5);
+/// The longest that a broker may have us wait.
+const THROTTLE: Duration = Duration::from_secs(60);
 /// So many failures in a row of a broker, or of a partition, may pass by themselves; then they are told.
 const PATIENCE: u32 = 4;
 
@@ -367,6 +369,8 @@ impl Worker {
         broker.turn += 1;
         let first = broker.turn % wanted.len();
         wanted.rotate_left(first);
+        let by_name = wanted.iter().any(|wanted| wanted.topic_id == TopicId::default());
+        let api = if by_name { &FETCH_BY_NAME } else { &FETCH };
         let request = broker.session.request(wanted);
         // Where a partition's end is not known yet, the broker is to say it at once.
         let wait_ms = if answered { self.settings.bounds.wait_ms } else { 0 };
@@ -374,12 +378,12 @@ impl Worker {
         let limit = self.settings.answer_timeout + Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
         let write = |writer: &mut crate::wire::Writer<'_>, version| fetching::write(writer, version, &bounds, &request);
         // A request is small: it does not wait but for a broker that takes nothing any more.
-        let sent = limited(limit, "nothing can be sent", connection.send(&FETCH, write)).await;
+        let sent = limited(limit, "nothing can be sent", connection.send(api, write)).await;
         let mut spare = std::mem::take(&mut self.opener.spare.buffers);
         self.trips.spawn(async move {
             let answer = async {
                 let version = sent?;
-                let mut frame = connection.frame(&FETCH, version).await?;
+                let mut frame = connection.frame(api, version).await?;
                 fetching::read(&mut frame, version, &mut spare).await
             };
             let outcome = match limited(limit, "there is no answer", answer).await {
@@ -443,7 +447,7 @@ impl Worker {
         broker.session.answered(fetched.session);
         let bytes: usize = fetched.partitions.iter().map(|partition| partition.records.len()).sum();
         let linger = if (1..SMALL_BYTES).contains(&bytes) { LINGER } else { Duration::ZERO };
-        let throttle = Duration::from_millis(u64::try_from(fetched.throttle_ms).unwrap_or(0));
+        let throttle = Duration::from_millis(u64::try_from(fetched.throttle_ms).unwrap_or(0)).min(THROTTLE);
         let pause = linger.max(throttle);
         broker.not_before = (!pause.is_zero()).then(|| now + pause);
         for partition in &mut self.partitions {

@@ -531,8 +531,10 @@ impl Pupil {
             of.written = Some(of.newest);
             changes.push(Change::Model { key, row, record: Some(ModelRecord { end: of.newest, bytes }) });
         }
-        let models = self.rows.iter().flatten().filter(|row| row.model.is_some());
-        let needed = models.map(|row| row.written.unwrap_or(row.since)).min();
+        let models = || self.rows.iter().flatten().filter(|row| row.model.is_some());
+        let behind = models().filter(|row| row.written != Some(row.newest));
+        let needed = behind.map(|row| row.written.unwrap_or(row.since)).min();
+        let needed = needed.or_else(|| models().map(|row| row.newest).max());
         if let Some(needed) = needed {
             // A start learns what its models have not; the newest column stays to say how far that is.
             self.columns.drain(..self.columns.len().saturating_sub(1));

@@ -265,6 +265,50 @@ fn late_samples_belong_to_their_batch_until_it_closes() {
 }
 
 #[test]
+fn windows_that_lost_records_are_not_learned() {
+    let mut bench =
+        Bench::new(MONDAY, settings(&format!("function: min_max, {HOURLY}, period: 1h, train: 2h"), "", ""));
+    bench.hours(0, "1 2");
+    let first = bench.records.len() as i64;
+    bench.records.extend(["lost".to_owned(), "lost".to_owned()]);
+    let partition = bench.engine.positions(&bench.shards)[0].0.clone();
+    bench.engine.lose(&mut bench.shards, &partition, first, first + 2);
+    bench.hours(2, "50 2 3");
+    same(
+        &bench.told,
+        "1h none
+         2h none
+         3h 1.5 (1 to 2)
+         4h 2 (2 to 2)
+         5h 2 (2 to 2)",
+    );
+}
+
+/// What is kept for a model that has fallen silent is the model alone.
+#[test]
+fn a_silent_instance_holds_nothing_back() {
+    let text = SETTINGS.replace("select: { metric: load }", "select: { metric: load|rest }, each: [name]");
+    let text =
+        text.replace("value: /value", "value: /value, labels: { name: /name }").replace("load|rest", "/load|rest/");
+    let text =
+        text.replace("shown: {}", "'shown {name}': { for_each: load }").replace(" on: shown", " on: 'shown {name}'");
+    let baseline = "function: novelty, window: sliding 10m every 5m";
+    let mut bench = Bench::new(MONDAY, load(text.replace("BASELINE", baseline).replace("LATENESS", "0s"), ""));
+    let at = |minute: i64| bench.start + Span::from_secs(60 * minute);
+    let [once, later] = [at(7), at(8)];
+    bench.records.push(record("rest", once, 1.0));
+    bench.read(1);
+    bench.measure([(later, 1.0)]);
+    for window in 2..400 {
+        let at = bench.start + Span::from_secs(300 * window);
+        bench.measure([(at, 1.0)]);
+    }
+    let restored = bench.memory.restored();
+    assert_eq!(restored.baseline_instances.len(), 2);
+    assert!(restored.columns.len() < 50, "{} columns", restored.columns.len());
+}
+
+#[test]
 fn a_check_reads_before_the_baseline_learns_and_anomalies_are_left_out() {
     check(
         settings(&format!("function: min_max, {HOURLY}, period: 1h, train: 3h, adapt_after: 2h"), JUDGED, ""),

@@ -308,8 +308,15 @@ fn check(configuration: &str, series: &str, until: &str, expect: &str) {
     );
     let lapsing = "parameters(#{ metric: metric(\"m\") });
         fn check(p) { deviating(`${p.metric.value}`, #{ expires: duration(\"12s\") }) }";
-    let script = Script { name: "lapsing".into(), path: "lapsing.rhai".into(), text: lapsing.into() };
-    let report = scenario::run(&text, "s.yaml", vec![script]).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let beside = "parameters(#{ metric: metric(\"m\"), other: metric(\"o\") });
+        fn check(p) {
+            let text = `${p.metric.value.brief()} beside ${p.other.value.brief()}`;
+            if p.state == CLEAR { deviating(text) } else { clear(text) }
+        }";
+    let scripts = [("lapsing", lapsing), ("beside", beside)];
+    let scripts =
+        scripts.map(|(name, text)| Script { name: name.into(), path: format!("{name}.rhai"), text: text.into() });
+    let report = scenario::run(&text, "s.yaml", scripts.into()).unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert!(report.passed(), "{text}\n{report}");
 }
 
@@ -380,6 +387,41 @@ checks:
                   10s service propagated CRITICAL, 10s host b CLEAR, 10s host b propagated CLEAR, \
                   30s service propagated UNKNOWN]";
     check(configuration, r#"'load{host="a"}': 1, 'load{host="b"}': 0x9"#, "1m", expect);
+}
+
+#[test]
+fn an_empty_window_takes_no_place_from_a_point_that_is_fresh() {
+    let configuration = "streams:
+  load: { source: samples, select: { metric: load } }
+  beat: { source: samples, select: { metric: beat } }
+components: { service: {} }
+checks:
+  c:
+    on: service
+    function: beside
+    arguments:
+      metric: { stream: beat, window: batching 10s, downsample: last }
+      other: { stream: load, window: batching 10s, downsample: [minimum, count] }";
+    let expect = "['10s service CLEAR \"1 beside 7\"', '20s service DEVIATING \"2 beside 7\"', \
+                  '30s service CLEAR \"3 beside 9\"']";
+    check(configuration, "beat: 1 2 3, load: 7 _ 9", "30s", expect);
+}
+
+#[test]
+fn what_a_binding_names_is_counted_from_the_start_whatever_it_is_read_for() {
+    let configuration = "streams:
+  load: { source: samples, select: { metric: load } }
+  beat: { source: samples, select: { metric: beat }, each: [host] }
+components: { 'host {host}': { for_each: beat } }
+checks:
+  c:
+    on: host {host}
+    function: beside
+    arguments:
+      metric: { stream: beat, window: batching 10s, downsample: last }
+      other: { stream: load, window: batching 10s, downsample: count }";
+    let expect = "['10s host a CLEAR \"1 beside 0\"', '20s host a DEVIATING \"2 beside 1\"']";
+    check(configuration, r#"'beat{host="a"}': 1 2, load: _ 9"#, "20s", expect);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use detection::events::{self, Judged};
 use detection::run::{Scored, run_engine, run_model};
 use detection::series::{Series, SeriesError};
 use detection::{drive, generate, nab, run, series};
+use model::Time;
 use model::definition::Learner;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -86,6 +87,9 @@ impl Baseline {
     }
 }
 
+/// How many false alerts a series and day one puts up with.
+const CALM: f64 = 0.5;
+
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Nab { folder, detector } => print_nab(&folder, &detector),
@@ -104,10 +108,14 @@ fn main() -> ExitCode {
 fn print_nab(folder: &Path, detector: &Detector) -> Result<(), SeriesError> {
     let windows = nab::read_windows(&folder.join("labels").join("combined_windows.json"))?;
     let all = series::read_folder(&folder.join("data"))?;
-    let mut files = Vec::new();
+    let (mut files, mut judged) = (Vec::new(), Vec::new());
     for (series, scored) in detector.run(&all)? {
         if let Some(windows) = windows.get(&series.name) {
             files.push(nab::weigh(&scored, windows));
+            let is_labelled = |at: Time| windows.iter().any(|(start, end)| (*start..=*end).contains(&at));
+            let labels = scored.iter().map(|point| is_labelled(point.at)).collect();
+            let learning = nab::learning_rows(scored.len());
+            judged.push(Judged { scored, labels, learning });
         }
     }
     println!("{}, {} files", detector.model.name(), files.len());
@@ -117,6 +125,14 @@ fn print_nab(folder: &Path, detector: &Detector) -> Result<(), SeriesError> {
         let told = nab::at_threshold(&files, profile, 1.0);
         println!("{:<10} {:>7.2} {:>10.3} {told:>12.2}", profile.name, best.score, best.threshold);
     }
+    let (events, delays, per_day) = (events::by_event(&judged), events::delays(&judged), false_alerts_a_day(&judged));
+    println!(
+        "alerts: {} of {} windows found, {per_day:.2} false alerts a series and day, median delay {} points after a \
+         window's start",
+        events.hits,
+        events.hits + events.misses,
+        median(&delays),
+    );
     Ok(())
 }
 
@@ -143,24 +159,35 @@ fn print_series(folder: &Path, detector: &Detector, delay: usize, skip: f64, eac
     print_quality(&format!("best by point, {best:.3}"), &judged, delay);
     let best = events::set_best_threshold(&mut judged, delay, |all| events::by_event(all).f1());
     print_quality(&format!("best by event, {best:.3}"), &judged, delay);
+    let calm = |all: &[Judged]| if false_alerts_a_day(all) <= CALM { events::by_event(all).recall() } else { 0.0 };
+    let best = events::set_best_threshold(&mut judged, delay, calm);
+    print_quality(&format!("calm, {best:.3}"), &judged, delay);
     Ok(())
 }
 
 fn print_quality(name: &str, judged: &[Judged], delay: usize) {
     let (points, whole) = (events::by_point(judged, delay), events::by_event(judged));
-    let delays = events::delays(judged);
-    let middle = delays.get(delays.len() / 2).map_or("none".to_owned(), usize::to_string);
+    let middle = median(&events::delays(judged));
+    let per_day = false_alerts_a_day(judged);
     println!(
         "{name:<24} by point: F1 {:.3} precision {:.3} recall {:.3}; by event: F1 {:.3} precision {:.3} recall {:.3}; \
-         {:.2} false alerts a series and day; median delay {middle} points",
+         {per_day:.2} false alerts a series and day; median delay {middle} points",
         points.f1(),
         points.precision(),
         points.recall(),
         whole.f1(),
         whole.precision(),
         whole.recall(),
-        whole.false_alerts as f64 / events::series_days(judged).max(f64::MIN_POSITIVE),
     );
+}
+
+fn false_alerts_a_day(judged: &[Judged]) -> f64 {
+    events::by_event(judged).false_alerts as f64 / events::series_days(judged).max(f64::MIN_POSITIVE)
+}
+
+/// The middle one of sorted numbers.
+fn median(sorted: &[usize]) -> String {
+    sorted.get(sorted.len() / 2).map_or("none".to_owned(), usize::to_string)
 }
 
 fn write_made_up(folder: &Path, seed: u64, count: usize, days: usize) -> Result<(), SeriesError> {

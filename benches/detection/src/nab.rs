@@ -79,9 +79,14 @@ pub fn read_windows(path: &Path) -> Result<Windows, SeriesError> {
     read.iter().map(windows).collect()
 }
 
+/// How many of a file's first rows are for learning, and count neither way.
+pub fn learning_rows(rows: usize) -> usize {
+    (LEARNING_SHARE * (rows as f64).min(LEARNING_OF_ROWS)).floor() as usize
+}
+
 /// Weighs what was said of a file's points by the windows of its anomalies.
 pub fn weigh(scored: &[Scored], windows: &[(Time, Time)]) -> File {
-    let learning = (LEARNING_SHARE * (scored.len() as f64).min(LEARNING_OF_ROWS)).floor() as usize;
+    let learning = learning_rows(scored.len());
     let places: Vec<(usize, usize)> = windows
         .iter()
         .filter_map(|(start, end)| {

@@ -150,19 +150,21 @@ impl Broker {
         Ok(())
     }
 
-    /// Gives key and value of each record of a topic that is committed, partition by partition. Meant for a topic at rest.
-    pub(crate) fn read(&mut self, topic: &str, partitions: i32, each: &mut Each<'_>) -> Result<(), Failure> {
-        for (partition, end) in (0..).zip(self.ends(topic, partitions)?) {
-            let mut next = 0;
-            while next < end {
-                let (records, after) = self.fetch(topic, partition, next)?;
-                for record in records.iter().filter(|record| record.offset >= next && !record.control) {
+    /// Gives key and value of each committed record from these positions on, to where the partitions end now, and moves
+    /// the positions there.
+    pub(crate) fn read(&mut self, topic: &str, positions: &mut [i64], each: &mut Each<'_>) -> Result<(), Failure> {
+        let ends = self.ends(topic, positions.len() as i32)?;
+        for (partition, (position, end)) in (0..).zip(positions.iter_mut().zip(ends)) {
+            while *position < end {
+                let (records, after) = self.fetch(topic, partition, *position)?;
+                for record in records.iter().filter(|record| record.offset >= *position && !record.control) {
                     each(record.key.as_deref().unwrap_or_default(), record.value.as_deref().unwrap_or_default())?;
                 }
-                if after <= next {
-                    return Err(self.failure(format!("topic `{topic}` gives nothing from offset {next} on, of {end}")));
+                if after <= *position {
+                    let stuck = format!("topic `{topic}` gives nothing from offset {position} on, of {end}");
+                    return Err(self.failure(stuck));
                 }
-                next = after;
+                *position = after;
             }
         }
         Ok(())

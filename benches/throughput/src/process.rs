@@ -67,6 +67,15 @@ impl Process {
         Ok(self.latest)
     }
 
+    /// How many bytes it has handed to disks so far.
+    pub(crate) fn written_bytes(&self) -> Result<u64, Failure> {
+        let path = format!("/proc/{}/io", self.child.id());
+        let text = fs::read_to_string(&path).map_err(|e| Failure::at(&path, e))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("write_bytes:"));
+        let bytes = line.and_then(|bytes| bytes.trim().parse().ok());
+        bytes.ok_or_else(|| Failure(format!("{path} tells no bytes written: {text}")))
+    }
+
     /// Asks it to end in good order.
     pub(crate) fn ask_to_end(&self) -> Result<(), Failure> {
         // The shell's own `kill`: a minimal system has no other.

@@ -115,20 +115,20 @@ impl Run {
     }
 }
 
-/// Appends a run to a file.
-pub(crate) fn append(path: &Path, run: &Run) -> Result<(), Failure> {
+/// Appends what was measured to a file.
+pub(crate) fn append(path: &Path, run: &impl Serialize) -> Result<(), Failure> {
     let line = serde_json::to_string(run).map_err(|e| Failure::at(path.display(), e))?;
     let file = OpenOptions::new().create(true).append(true).open(path);
     file.and_then(|mut file| writeln!(file, "{line}")).map_err(|e| Failure::at(path.display(), e))
 }
 
-/// All runs of a file.
+/// All runs of a file. Recoveries and reads, which are no runs of several systems, are left out.
 pub(crate) fn read(path: &Path) -> Result<Vec<Run>, Failure> {
     let text = fs::read_to_string(path).map_err(|e| Failure::at(path.display(), e))?;
-    let read = |(number, line)| {
-        serde_json::from_str(line).map_err(|e| Failure::at(format_args!("{}:{}", path.display(), number + 1), e))
-    };
-    text.lines().enumerate().map(read).collect()
+    let is_run = |line: &&str| line.contains("\"system\":");
+    let read =
+        |line| serde_json::from_str(line).map_err(|e| Failure::at(format_args!("{}: {line}", path.display()), e));
+    text.lines().filter(is_run).map(read).collect()
 }
 
 /// What one system has come to on one workload.

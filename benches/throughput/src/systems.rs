@@ -10,8 +10,8 @@ use std::process::Command;
 /// A program and its choices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// `vitalsign run` with a configuration as a user would write it.
-    Ours,
+    /// `vitalsign run` with a configuration as a user would write it, less these words for those.
+    Ours(&'static [(&'static str, &'static str)]),
     /// Reads the topic and does nothing with it, by this call of librdkafka.
     Drain(&'static str),
     /// A program for the JVM: its module, its main class and its choices.
@@ -39,8 +39,13 @@ const fn flink(choices: &'static [&'static str]) -> Kind {
 }
 
 /// All that there are.
-pub(crate) const SYSTEMS: [System; 13] = [
-    System { name: "ours", kind: Kind::Ours, what: "Vitalsign, with persistence" },
+pub(crate) const SYSTEMS: [System; 14] = [
+    System { name: "ours", kind: Kind::Ours(&[]), what: "Vitalsign, with persistence" },
+    System {
+        name: "ours-commits-off",
+        kind: Kind::Ours(&[("commit_every: 100ms", "commit_every: 1d"), ("snapshot_every: 1m", "snapshot_every: 1d")]),
+        what: "Vitalsign, all but without persistence",
+    },
     System { name: "drain-poll", kind: Kind::Drain("poll"), what: "librdkafka, reading only, by poll" },
     System { name: "drain-queue", kind: Kind::Drain("queue"), what: "librdkafka, reading only, by queue batches" },
     System {
@@ -113,11 +118,14 @@ pub(crate) struct Task<'a> {
     pub(crate) input: &'a str,
     pub(crate) output: &'a str,
     pub(crate) workload: Workload,
-    pub(crate) windows: Windows,
+    /// None where health is asked for.
+    pub(crate) windows: Option<Windows>,
     /// A folder of its own, which is removed afterwards.
     pub(crate) folder: &'a Path,
     /// The heap that JVMs may grow to.
     pub(crate) heap: &'a str,
+    /// The address of our gRPC.
+    pub(crate) listen: &'a str,
     /// Our configuration, with the words that the task replaces.
     pub(crate) configuration: &'a str,
 }
@@ -125,7 +133,7 @@ pub(crate) struct Task<'a> {
 /// The command that starts a system on a task.
 pub(crate) fn command(system: &System, task: &Task<'_>) -> Result<Command, Failure> {
     match system.kind {
-        Kind::Ours => ours(task),
+        Kind::Ours(other) => ours(task, other),
         Kind::Drain(way) => {
             let mut command = Command::new(beside("drain")?);
             command.args([way, task.brokers, task.input]);
@@ -135,28 +143,29 @@ pub(crate) fn command(system: &System, task: &Task<'_>) -> Result<Command, Failu
     }
 }
 
-fn ours(task: &Task<'_>) -> Result<Command, Failure> {
+fn ours(task: &Task<'_>, other: &[(&str, &str)]) -> Result<Command, Failure> {
     let path = task.folder.join("configuration.yaml");
-    let text = configuration(task)?;
+    let text = configuration(task, other)?;
     fs::write(&path, text).map_err(|e| Failure::at(path.display(), e))?;
     let mut command = Command::new(beside("vitalsign")?);
     command.arg("run").arg(&path).arg("--store").arg(task.folder.join("store"));
-    command.args(["--listen", "127.0.0.1:0", "--brokers", task.brokers]);
+    command.args(["--listen", task.listen]);
     Ok(command)
 }
 
 /// The configuration as it lies in `configurations/`, with the topics and the broker of this run.
-fn configuration(task: &Task<'_>) -> Result<String, Failure> {
+fn configuration(task: &Task<'_>, other: &[(&str, &str)]) -> Result<String, Failure> {
     let path = folder().join("throughput/configurations").join(task.configuration);
     let mut text = fs::read_to_string(&path).map_err(|e| Failure::at(path.display(), e))?;
-    let width = format!("sliding {}s every {}s", task.windows.width_s, task.windows.slide_s);
-    for (word, with, wanted) in [
-        ("localhost:9092", task.brokers, true),
-        ("topics: [readings]", &*format!("topics: [{}]", task.input), true),
-        ("topic: results", &*format!("topic: {}", task.output), true),
-        ("sliding 1m every 10s", &*width, false),
-    ] {
-        if wanted && !text.contains(word) {
+    let (topic, results) = (format!("topics: [{}]", task.input), format!("topic: {}", task.output));
+    let mut words =
+        vec![("localhost:9092", task.brokers), ("topics: [readings]", &topic), ("topic: results", &results)];
+    words.extend(other);
+    let sliding = task.windows.filter(|windows| windows.slide_s < windows.width_s || windows.percentile);
+    let sliding = sliding.map(|of| format!("sliding {}s every {}s", of.width_s, of.slide_s));
+    words.extend(sliding.iter().map(|window| ("sliding 1m every 10s", &**window)));
+    for (word, with) in words {
+        if !text.contains(word) {
             return Err(Failure(format!("{}: `{word}` is not in it, which a run replaces", path.display())));
         }
         text = text.replace(word, with);
@@ -165,6 +174,9 @@ fn configuration(task: &Task<'_>) -> Result<String, Failure> {
 }
 
 fn java(module: &str, main: &str, choices: &[&str], task: &Task<'_>) -> Result<Command, Failure> {
+    let Some(windows) = task.windows else {
+        return Err(Failure(format!("there is no program for {module} that tells health; leave it out of --systems")));
+    };
     let target = folder().join("peers").join(module).join("target");
     let jar = target.join(format!("{module}-1.jar"));
     if !jar.is_file() {
@@ -175,7 +187,7 @@ fn java(module: &str, main: &str, choices: &[&str], task: &Task<'_>) -> Result<C
             peers.display()
         )));
     }
-    let Task { brokers, id, input, output, workload, windows, folder, heap, .. } = task;
+    let Task { brokers, id, input, output, workload, folder, heap, .. } = task;
     let mut command = Command::new("java");
     command.args([&format!("-Xmx{heap}"), "-XX:+UseParallelGC"]);
     // Flink reaches into these.

@@ -12,8 +12,9 @@ pub(crate) const LATENESS_S: i64 = 10;
 /// Keys of the records behind the last reading, which move every partition's event time past all windows.
 pub(crate) const CLOSING: &str = "closing-";
 /// How many of these each partition gets, and how many seconds lie between them. One record a day later would do for
-/// most systems, but Kafka Streams then takes windows that it has not given yet for too old, and drops them.
-const CLOSING_RECORDS: i64 = 40;
+/// most systems, but Kafka Streams then takes windows that it has not given yet for too old, and drops them; and series
+/// that are silent for long are missing, which is another workload.
+const CLOSING_RECORDS: i64 = 4;
 const CLOSING_STEP_S: i64 = 10;
 /// A batch is sent from this size on; brokers take 1 MiB unless told otherwise.
 const BATCH_BYTES: usize = 900_000;
@@ -40,6 +41,16 @@ pub(crate) enum Signal {
     Scattered,
     /// About 1,000 while all is well. A thousandth of the series has an episode now and then, at five times as much.
     Episodes,
+}
+
+/// How writing goes on after a second.
+pub(crate) enum Next {
+    /// Batches are sent when they are full.
+    Go,
+    /// What there is goes out at once, as from a source that lives.
+    Send,
+    /// Nothing more is wanted.
+    Stop,
 }
 
 /// Length of an episode, and how often a series may have one, in seconds.
@@ -120,6 +131,16 @@ impl Workload {
     /// Makes the topic and writes everything to it.
     pub(crate) fn fill(&self, broker: &mut Broker, topic: &str) -> Result<(), Failure> {
         broker.create(topic, self.partitions, &[])?;
+        self.feed(broker, topic, &mut |_| Next::Go)
+    }
+
+    /// Writes everything to a topic; asks after each second of event time how to go on.
+    pub(crate) fn feed(
+        &self,
+        broker: &mut Broker,
+        topic: &str,
+        asks: &mut dyn FnMut(i64) -> Next,
+    ) -> Result<(), Failure> {
         let names: Vec<String> = (0..self.series).map(identifier).collect();
         let mut batches: Vec<Batch> = (0..self.partitions).map(|_| Batch::new()).collect();
         let mut value = Vec::with_capacity(128);
@@ -133,12 +154,23 @@ impl Workload {
                     send(broker, topic, partition, batch)?;
                 }
             }
+            match asks(second) {
+                Next::Go => {}
+                Next::Send => {
+                    for (partition, batch) in batches.iter_mut().enumerate() {
+                        send(broker, topic, partition, batch)?;
+                    }
+                    broker.settle()?;
+                }
+                Next::Stop => return broker.settle(),
+            }
         }
         for step in 1..=CLOSING_RECORDS {
             let at_ms = (self.end_s() + step * CLOSING_STEP_S) * 1000;
             for (partition, batch) in batches.iter_mut().enumerate() {
                 let name = format!("{CLOSING}{partition}");
-                reading(&mut value, &name, at_ms, 100_000);
+                // The first one is what ends a run that asks for health: nothing that is asked for comes behind it.
+                reading(&mut value, &name, at_ms, if step == 1 { 500_000 } else { 100_000 });
                 batch.push(at_ms, name.as_bytes(), &value);
             }
         }

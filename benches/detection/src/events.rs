@@ -3,11 +3,11 @@
 //! Point-adjusted counts follow the AIOps challenge of 2018: a labelled segment counts as found, all of it, when there
 //! is an alert among its first points; every point outside of segments counts for itself. This flatters (Kim et al.,
 //! "Towards a rigorous evaluation of time-series anomaly detection", 2022), so events stand beside it: a segment is one
-//! event however long, and alerts close together outside of segments are one false alert.
+//! event however long, and alerts close together outside of segments are one false alert; one that lasts counts again.
 
 use crate::run::Scored;
 
-/// Alerts with at most this many points between are one.
+/// Alerts of so many points from the first one on are one.
 const TOGETHER_POINTS: usize = 10;
 /// How many thresholds are tried for the best one.
 const THRESHOLDS: usize = 200;
@@ -103,10 +103,15 @@ pub fn by_event(all: &[Judged]) -> Quality {
         }
         let mut last = None;
         for place in (judged.learning..judged.scored.len()).filter(|place| judged.scored[*place].alert) {
-            // What goes on from an alert, false or not, is no new one.
+            // What follows closely on an alert, false or not, is no new one; but one that does not end counts again, or
+            // to cry all day would cost nothing.
             let is_new = last.is_none_or(|last| place - last > TOGETHER_POINTS);
-            quality.false_alerts += usize::from(is_new && !judged.labels[place]);
-            last = Some(place);
+            if judged.labels[place] {
+                last = Some(place);
+            } else if is_new {
+                quality.false_alerts += 1;
+                last = Some(place);
+            }
         }
         quality
     })

@@ -31,6 +31,12 @@ const ERROR_CLIP: f64 = 10.0;
 /// The least weight in the scales, and where what teaches them is cut off.
 const SCALE_GAIN: f64 = 1e-3;
 const SCALE_CLIP: f64 = 5.0;
+/// The share of residuals that the tail lets through, the least share of itself by which it moves, and where it lies in a
+/// normal distribution, in standard deviations. A series that leaves its usual range this often has a wider range:
+/// anomalies are rarer.
+const TAIL_SHARE: f64 = 0.05;
+const TAIL_GAIN: f64 = 0.02;
+const TAIL_SIGMAS: f64 = 1.96;
 /// A normal distribution's standard deviation over its mean absolute value, sqrt(pi / 2).
 const SIGMA: f64 = 1.2533;
 /// Scales at which a disturbance begins, and within which the series is back to what it was.
@@ -81,6 +87,8 @@ pub struct Deviation {
     /// Running mean sizes of the residual, and of the mean of the last residuals.
     scale: f64,
     mean_scale: f64,
+    /// The size that so few residuals exceed (a quantile by stochastic approximation: Robbins and Monro, 1951).
+    tail: f64,
     /// The last residuals, each at its point's number modulo the length.
     recent: [f64; MEAN_POINTS],
     /// How many scales the last point lay off.
@@ -136,6 +144,7 @@ impl Deviation {
             local_size: 0.0,
             scale: 0.0,
             mean_scale: 0.0,
+            tail: 0.0,
             recent: [0.0; MEAN_POINTS],
             off: 0.0,
             peaks: Peaks::new(&DAILY),
@@ -194,7 +203,8 @@ impl Deviation {
         recent[count as usize % MEAN_POINTS] = residual;
         let step = self.step_with(value);
         let floor = self.floor(step);
-        let scale = (SIGMA * self.scale).max(floor).max(self.peaks.usual(DAILY.cell(local)) / PEAK_SHARE);
+        let peak = self.peaks.usual(DAILY.cell(local));
+        let scale = (SIGMA * self.scale).max(self.tail / TAIL_SIGMAS).max(peak / PEAK_SHARE).max(floor);
         let wide = scale + DOUBT_WEIGHT * doubt * (self.local_size + doubt * self.seasons.errors()[0]);
         let point = residual.abs() / wide;
         let mean = MEAN_WEIGHT * mean_size(&recent) / (SIGMA * self.mean_scale).max(floor / 2.0);
@@ -249,6 +259,9 @@ impl Deviation {
         let gain_of_scale = gain(SCALE_GAIN, count);
         self.scale += gain_of_scale * (size.min(most) - self.scale);
         self.mean_scale += gain_of_scale * (mean_size.min(mean_most) - self.mean_scale);
+        let tail_gain = TAIL_GAIN.max(5.0 / f64::from(count.max(10)));
+        self.tail = self.tail.max(view.floor);
+        self.tail *= 1.0 + tail_gain * if size > self.tail { 1.0 - TAIL_SHARE } else { -TAIL_SHARE };
         self.local_size += gain(ERROR_GAIN, count) * (self.local[view.best].abs() - self.local_size);
         self.recent = view.recent;
         self.off = view.off;
@@ -322,6 +335,7 @@ impl Deviation {
         self.local_size.put(bytes);
         self.scale.put(bytes);
         self.mean_scale.put(bytes);
+        self.tail.put(bytes);
         self.recent.put(bytes);
         self.off.put(bytes);
         self.peaks.put(bytes);
@@ -346,6 +360,7 @@ impl Deviation {
             local_size: f64::take(bytes)?,
             scale: f64::take(bytes)?,
             mean_scale: f64::take(bytes)?,
+            tail: f64::take(bytes)?,
             recent: <[f64; MEAN_POINTS]>::take(bytes)?,
             off: f64::take(bytes)?,
             peaks: Peaks::take(&DAILY, bytes)?,

@@ -19,7 +19,7 @@ const UNCOVERED: usize = 21;
 const SHORTEST: usize = 7;
 /// Unpacked records go on when they are so many bytes.
 const UNPACKED_BYTES: usize = 1 << 20;
-/// Buffers that are kept for the next records, in bytes.
+/// Memory of each kind that is kept for the next records.
 const SPARE_BYTES: usize = 8 << 20;
 
 /// How far the whole batches at the beginning of some bytes go. Only headers are looked at, so that the next request
@@ -56,17 +56,23 @@ pub(crate) struct Unreadable {
     pub(crate) reason: String,
 }
 
-/// Buffers that have been used and may be used again: fresh memory costs more than what is done with it.
+/// Memory that has been used and may be used again: fresh memory costs more than what is done with it.
 #[derive(Default)]
 pub(crate) struct Spare {
     batches: Vec<Batch>,
-    pub(crate) buffers: Vec<Vec<u8>>,
+    /// For what comes from the socket.
+    fetching: Vec<Vec<u8>>,
+    /// For what is unpacked.
+    unpacking: Vec<Vec<u8>>,
+    /// What came last was compressed: batches hold what was unpacked, and else what came from the socket.
+    packed: bool,
 }
 
 impl Spare {
     /// Keeps a batch's memory, as long as there is little of it.
     pub(crate) fn keep(&mut self, mut batch: Batch) {
-        self.keep_buffer(std::mem::take(&mut batch.buffer));
+        let buffer = std::mem::take(&mut batch.buffer);
+        keep_buffer(if self.packed { &mut self.unpacking } else { &mut self.fetching }, buffer);
         let held: usize = self.batches.iter().map(index_bytes).sum();
         if held + index_bytes(&batch) <= SPARE_BYTES {
             batch.records.clear();
@@ -75,12 +81,21 @@ impl Spare {
         }
     }
 
-    /// Keeps a buffer, as long as there are few.
-    pub(crate) fn keep_buffer(&mut self, buffer: Vec<u8>) {
-        let held: usize = self.buffers.iter().map(Vec::capacity).sum();
-        if buffer.capacity() > 0 && held + buffer.capacity() <= SPARE_BYTES {
-            self.buffers.push(buffer);
-        }
+    /// Takes the buffers for what comes next from the socket.
+    pub(crate) fn take_fetching(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.fetching)
+    }
+
+    /// Takes back those that were not needed.
+    pub(crate) fn keep_fetching(&mut self, buffers: Vec<Vec<u8>>) {
+        buffers.into_iter().for_each(|buffer| keep_buffer(&mut self.fetching, buffer));
+    }
+
+    /// An empty buffer to unpack into.
+    fn unpacking(&mut self) -> Vec<u8> {
+        let mut buffer = self.unpacking.pop().unwrap_or_default();
+        buffer.clear();
+        buffer
     }
 
     /// An empty batch of the same partition as `like`.
@@ -96,11 +111,41 @@ impl Spare {
     }
 }
 
+fn keep_buffer(buffers: &mut Vec<Vec<u8>>, buffer: Vec<u8>) {
+    let held: usize = buffers.iter().map(Vec::capacity).sum();
+    if buffer.capacity() > 0 && held + buffer.capacity() <= SPARE_BYTES {
+        buffers.push(buffer);
+    }
+}
+
 fn index_bytes(batch: &Batch) -> usize {
     batch.records.capacity() * size_of::<RecordIndex>()
 }
 
-/// Reads the records of one partition out of a response.
+/// What a response has of one partition: read piece by piece, so that little memory holds what is unpacked.
+pub(crate) struct Section {
+    /// An empty batch of the partition.
+    like: Batch,
+    records: Vec<u8>,
+    /// How far it is read, in bytes.
+    at: usize,
+    /// How far it is read: the next record.
+    pub(crate) next_offset: i64,
+    hidden: Hidden,
+    /// Whether any batch is compressed.
+    packed: bool,
+    unreadable: Option<Unreadable>,
+}
+
+impl Section {
+    pub(crate) fn new(like: Batch, records: Vec<u8>, from: i64, aborted: &[Aborted]) -> Section {
+        let packed = ahead(&records, from).packed;
+        let hidden = Hidden::new(aborted);
+        Section { like, records, at: 0, next_offset: from, hidden, packed, unreadable: None }
+    }
+}
+
+/// Reads records out of sections.
 pub(crate) struct Opener {
     pub(crate) check_crcs: bool,
     pub(crate) codecs: Codecs,
@@ -108,79 +153,59 @@ pub(crate) struct Opener {
 }
 
 impl Opener {
-    /// Appends to `out` what `records` holds from an offset on. `like` names the partition. What comes before
-    /// something unreadable is still there.
-    pub(crate) fn open(
-        &mut self,
-        like: &Batch,
-        records: Vec<u8>,
-        from: i64,
-        aborted: &[Aborted],
-        out: &mut Vec<Batch>,
-    ) -> Result<(), Unreadable> {
-        let mut hidden = Hidden::new(aborted);
-        let mut next_offset = from;
-        let mut batch = self.spare.blank(like);
-        let outcome = if ahead(&records, from).packed {
-            let outcome = self.unpack(&records, &mut next_offset, &mut hidden, &mut batch, out);
-            self.spare.keep_buffer(records);
-            outcome
-        } else {
-            batch.buffer = records;
-            self.index(&mut next_offset, &mut hidden, &mut batch)
-        };
-        if batch.records.is_empty() {
-            self.spare.keep(batch)
-        } else {
-            out.push(batch)
+    /// The next records of a section, none at its end. What comes before something unreadable comes before the error.
+    pub(crate) fn next(&mut self, section: &mut Section) -> Result<Option<Batch>, Unreadable> {
+        if section.unreadable.is_none() && section.at < section.records.len() {
+            self.spare.packed = section.packed;
+            let mut batch = self.spare.blank(&section.like);
+            let outcome =
+                if section.packed { self.unpack(section, &mut batch) } else { self.index(section, &mut batch) };
+            section.unreadable = outcome.err().map(|reason| Unreadable { offset: section.next_offset, reason });
+            if !batch.records.is_empty() {
+                return Ok(Some(batch));
+            }
+            self.spare.keep(batch);
         }
-        outcome.map_err(|reason| Unreadable { offset: next_offset, reason })
+        self.spare.keep_fetching(vec![std::mem::take(&mut section.records)]);
+        section.unreadable.take().map_or(Ok(None), Err)
     }
 
-    /// Over batches that are their own buffer.
-    fn index(&self, next_offset: &mut i64, hidden: &mut Hidden, batch: &mut Batch) -> Result<(), String> {
+    /// Over batches that are their own buffer, to the end.
+    fn index(&self, section: &mut Section, batch: &mut Batch) -> Result<(), String> {
+        batch.buffer = std::mem::take(&mut section.records);
         let mut at = 0;
         while let Some(header) = self.checked(&batch.buffer[at..])? {
-            if !hidden.hides(&header, &batch.buffer[at + HEADER..at + header.length]) {
-                walk(&header, at + HEADER..at + header.length, next_offset, batch).map_err(|e| e.to_string())?;
+            if !section.hidden.hides(&header, &batch.buffer[at + HEADER..at + header.length]) {
+                walk(&header, at + HEADER..at + header.length, &mut section.next_offset, batch)
+                    .map_err(|e| e.to_string())?;
             }
-            *next_offset = (*next_offset).max(header.last_offset.saturating_add(1));
+            section.next_offset = section.next_offset.max(header.last_offset.saturating_add(1));
             at += header.length;
         }
         batch.buffer.truncate(at);
         Ok(())
     }
 
-    /// Over batches of which some are compressed.
-    fn unpack(
-        &mut self,
-        mut rest: &[u8],
-        next_offset: &mut i64,
-        hidden: &mut Hidden,
-        batch: &mut Batch,
-        out: &mut Vec<Batch>,
-    ) -> Result<(), String> {
-        batch.buffer = self.spare.buffers.pop().unwrap_or_default();
-        batch.buffer.clear();
-        while let Some(header) = self.checked(rest)? {
-            let body = &rest[HEADER..header.length];
-            if !hidden.hides(&header, body) {
+    /// Over batches of which some are compressed, until there is enough.
+    fn unpack(&mut self, section: &mut Section, batch: &mut Batch) -> Result<(), String> {
+        batch.buffer = self.spare.unpacking();
+        while batch.buffer.len() < UNPACKED_BYTES {
+            let Some(header) = self.checked(&section.records[section.at..])? else {
+                section.at = section.records.len();
+                return Ok(());
+            };
+            let body = &section.records[section.at + HEADER..section.at + header.length];
+            if !section.hidden.hides(&header, body) {
                 let start = batch.buffer.len();
                 match header.codec() {
                     0 => batch.buffer.extend_from_slice(body),
                     codec => self.codecs.unpack(codec, body, &mut batch.buffer)?,
                 }
                 let unpacked = start..batch.buffer.len();
-                walk(&header, unpacked, next_offset, batch).map_err(|e| e.to_string())?;
+                walk(&header, unpacked, &mut section.next_offset, batch).map_err(|e| e.to_string())?;
             }
-            *next_offset = (*next_offset).max(header.last_offset.saturating_add(1));
-            rest = &rest[header.length..];
-            if batch.buffer.len() >= UNPACKED_BYTES {
-                let mut blank = self.spare.blank(batch);
-                blank.buffer = self.spare.buffers.pop().unwrap_or_default();
-                blank.buffer.clear();
-                out.push(std::mem::replace(batch, blank));
-            }
+            section.next_offset = section.next_offset.max(header.last_offset.saturating_add(1));
+            section.at += header.length;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The four codecs of record batches. What comes out is bounded: a few bytes can stand for gigabytes.
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use lz4_flex::frame::FrameDecoder;
 use std::io::Read;
 use zstd_safe::{DCtx, InBuffer, OutBuffer, ResetDirective, get_error_name};
@@ -9,6 +9,9 @@ use zstd_safe::{DCtx, InBuffer, OutBuffer, ResetDirective, get_error_name};
 const XERIAL: &[u8] = b"\x82SNAPPY\0";
 /// That, and two version numbers.
 const XERIAL_HEADER: usize = 16;
+
+/// Zstandard unpacks so much at once.
+const ZSTD_BLOCK: usize = 128 << 10;
 
 /// Decoders with the state that is worth keeping.
 pub(crate) struct Codecs {
@@ -72,7 +75,7 @@ impl Codecs {
         // What an earlier batch has left when it failed.
         self.zstd.reset(ResetDirective::SessionOnly).map_err(get_error_name)?;
         let told = zstd_safe::get_frame_content_size(packed).ok().flatten().unwrap_or(0);
-        let mut room = usize::try_from(told).unwrap_or(usize::MAX).max(4 * packed.len()).min(self.most) + 1;
+        let mut room = usize::try_from(told).unwrap_or(usize::MAX).max(2 * packed.len()).min(self.most) + 1;
         let mut input = InBuffer::around(packed);
         loop {
             let filled = into.len();
@@ -91,7 +94,7 @@ impl Codecs {
             if input.pos == packed.len() && !full {
                 return Err("it ends too early".to_owned());
             }
-            room = (bound + 1 - written).min(1 << 20);
+            room = (bound + 1 - written).min(ZSTD_BLOCK);
         }
     }
 

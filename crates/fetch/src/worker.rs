@@ -1,7 +1,7 @@
 //! Fetches: one request at a time under way to each broker, and the next one sent before the records of the last are
 //! looked at. So the broker works while we do, and little more than one response for each broker is held.
 
-use crate::batch::{self, Opener, Spare};
+use crate::batch::{self, Opener, Section, Spare};
 use crate::codec::Codecs;
 use crate::connection::{self, Address, Connection, Fault, limited};
 use crate::fetching::{self, Bounds, Fetched, Named};
@@ -71,6 +71,8 @@ pub(crate) struct Worker {
     /// What is under way.
     trips: JoinSet<Trip>,
     opener: Opener,
+    /// What is read as there is room for it.
+    come: VecDeque<Come>,
     /// What the channel has no room for. Nothing is fetched while something is here.
     backlog: VecDeque<Input>,
     /// After the last look at the whole source.
@@ -87,6 +89,8 @@ struct Partition {
     number: i32,
     /// The first offset that has not been fetched.
     next_offset: i64,
+    /// The first offset that has not been read: what was fetched lies between.
+    next_read: i64,
     last_epoch: i32,
     paused: bool,
     /// A broker has answered for it since it was assigned.
@@ -121,12 +125,13 @@ struct Trip {
     spare: Vec<Vec<u8>>,
 }
 
-/// Records of one partition that have come and are not looked at yet.
-struct Section {
+/// Records of one partition that have come and are not all read yet.
+struct Come {
+    node: i32,
     serial: u64,
-    from: i64,
+    /// Where the log ended when they left.
     end: i64,
-    fetched: fetching::Partition,
+    section: Section,
 }
 
 impl Worker {
@@ -144,6 +149,7 @@ impl Worker {
             serial: 0,
             trips: JoinSet::new(),
             opener,
+            come: VecDeque::new(),
             backlog: VecDeque::new(),
             source_trouble: None,
             told: None,
@@ -155,6 +161,9 @@ impl Worker {
     pub(crate) async fn run(mut self) {
         while self.hand_over() {
             self.ends.returning.try_iter().for_each(|batch| self.opener.spare.keep(batch));
+            if self.read_on() {
+                continue;
+            }
             let until = self.fetch().await;
             tokio::select! {
                 command = self.ends.commands.recv() => {
@@ -165,8 +174,8 @@ impl Worker {
                         self.obey(command);
                     }
                 }
-                // News wait too while the caller is behind.
-                finding = self.ends.findings.recv(), if self.backlog.is_empty() => match finding {
+                // News wait for what has come before them.
+                finding = self.ends.findings.recv(), if self.backlog.is_empty() && self.come.is_empty() => match finding {
                     Some(finding) => self.learn(finding),
                     None => return,
                 },
@@ -255,6 +264,7 @@ impl Worker {
             topic_id,
             number,
             next_offset,
+            next_read: next_offset,
             last_epoch: -1,
             paused: false,
             answered: false,
@@ -308,6 +318,7 @@ impl Worker {
             self.say_recreated(topic, number, low, low);
         } else if partition.next_offset < low {
             let from = std::mem::replace(&mut partition.next_offset, low);
+            partition.next_read = low;
             self.push(Input::Gap { topic, partition: number, from, to: low });
         }
     }
@@ -352,7 +363,8 @@ impl Worker {
                 wanted.push(partition.wanted(led.epoch));
             }
         }
-        if wanted.is_empty() || !self.backlog.is_empty() || !self.ends.budget.has_room() {
+        let idle = self.backlog.is_empty() && self.come.is_empty();
+        if wanted.is_empty() || !idle || !self.ends.budget.has_room() {
             return;
         }
         broker.busy = true;
@@ -379,7 +391,7 @@ impl Worker {
         let write = |writer: &mut crate::wire::Writer<'_>, version| fetching::write(writer, version, &bounds, &request);
         // A request is small: it does not wait but for a broker that takes nothing any more.
         let sent = limited(limit, "nothing can be sent", connection.send(api, write)).await;
-        let mut spare = std::mem::take(&mut self.opener.spare.buffers);
+        let mut spare = self.opener.spare.take_fetching();
         self.trips.spawn(async move {
             let answer = async {
                 let version = sent?;
@@ -395,7 +407,7 @@ impl Worker {
     }
 
     async fn come_back(&mut self, Trip { node, outcome, spare }: Trip) {
-        spare.into_iter().for_each(|buffer| self.opener.spare.keep_buffer(buffer));
+        self.opener.spare.keep_fetching(spare);
         let Some(broker) = self.brokers.get_mut(&node) else { return };
         broker.busy = false;
         let (connection, fetched) = match outcome {
@@ -454,16 +466,14 @@ impl Worker {
             partition.answered |= broker.session.asked(partition.serial).is_some();
         }
         let polled_at = clock();
-        let sections: Vec<Section> =
-            fetched.partitions.into_iter().filter_map(|fetched| self.advance(node, fetched, now)).collect();
+        let advance = |fetched| self.advance(node, fetched, polled_at, now);
+        let come: Vec<Come> = fetched.partitions.into_iter().filter_map(advance).collect();
         self.fetch_from(node, now).await;
-        for section in sections {
-            self.open(node, section, polled_at);
-        }
+        self.come.extend(come);
     }
 
     /// Moves a partition to where the response ends. What is to be read of it, if anything.
-    fn advance(&mut self, node: i32, fetched: fetching::Partition, now: Instant) -> Option<Section> {
+    fn advance(&mut self, node: i32, fetched: fetching::Partition, polled_at: Time, now: Instant) -> Option<Come> {
         let session = &self.brokers.get(&node)?.session;
         let partition = self.partitions.iter_mut().find(|of| of.is_named(&fetched.topic, fetched.number))?;
         // It may have been assigned anew meanwhile.
@@ -492,9 +502,9 @@ impl Worker {
             }
         }
         if let Some(end) = fetched.diverging {
-            let (topic, number, next_offset) = (partition.topic.clone(), partition.number, partition.next_offset);
-            let start = end.min(next_offset);
-            tracing::warn!(%topic, partition = number, start, next_offset, "records that were read are no longer there");
+            let (topic, number, next_read) = (partition.topic.clone(), partition.number, partition.next_read);
+            let start = end.min(next_read);
+            tracing::warn!(%topic, partition = number, start, next_read, "records that were read are no longer there");
             self.say_recreated(topic, number, start, fetched.low.max(0));
             return None;
         }
@@ -503,38 +513,49 @@ impl Worker {
         partition.next_offset = ahead.next_offset;
         partition.last_epoch = ahead.epoch.unwrap_or(partition.last_epoch);
         let end = if self.settings.bounds.committed_only { fetched.stable } else { fetched.high };
-        Some(Section { serial: partition.serial, from, end, fetched })
+        let like = Batch::new(self.source, partition.topic.clone(), partition.number, polled_at);
+        let section = Section::new(like, fetched.records, from, &fetched.aborted);
+        Some(Come { node, serial: partition.serial, end, section })
     }
 
-    /// Reads the records of a section.
-    fn open(&mut self, node: i32, section: Section, polled_at: Time) {
-        let Section { serial, from, end, fetched } = section;
-        let Some(partition) = self.partitions.iter_mut().find(|of| of.serial == serial) else { return };
-        let like = Batch::new(self.source, partition.topic.clone(), partition.number, polled_at);
-        let mut batches = Vec::new();
-        let opened = self.opener.open(&like, fetched.records, from, &fetched.aborted, &mut batches);
-        match opened {
-            Ok(()) => (partition.failed, partition.not_before, partition.trouble) = (0, None, None),
+    /// Reads some of what has come. False when there is nothing, or no room for it.
+    fn read_on(&mut self) -> bool {
+        if !self.backlog.is_empty() || self.come.is_empty() || !self.ends.budget.has_room() {
+            return false;
+        }
+        let Some(mut come) = self.come.pop_front() else { return false };
+        let Some(partition) = self.partitions.iter_mut().find(|of| of.serial == come.serial) else { return true };
+        if partition.next_read != come.section.next_offset {
+            return true; // What came before it could not be read.
+        }
+        let read = self.opener.next(&mut come.section);
+        let next_offset = come.section.next_offset;
+        partition.next_read = next_offset;
+        match read {
+            Ok(Some(batch)) => {
+                self.come.push_front(come);
+                self.push(Input::Batch(batch));
+            }
+            Ok(None) => {
+                (partition.failed, partition.not_before, partition.trouble) = (0, None, None);
+                if next_offset >= come.end && partition.end_told != Some(next_offset) {
+                    partition.end_told = Some(next_offset);
+                    let (topic, partition) = (partition.topic.clone(), partition.number);
+                    self.push(Input::AtEnd { topic, partition, next_offset });
+                }
+            }
             Err(unreadable) => {
-                // What is already under way goes on behind it, and is for nobody.
+                // What has come behind it, or is under way, is for nobody.
                 partition.next_offset = unreadable.offset;
                 partition.failed += 1;
                 partition.not_before = Some(Instant::now() + backoff(self.settings.retry, partition.failed));
                 partition.trouble = Some(partition.cannot_be_read(unreadable.to_string()));
-                if let Some(broker) = self.brokers.get_mut(&node) {
+                if let Some(broker) = self.brokers.get_mut(&come.node) {
                     broker.session.leave();
                 }
             }
         }
-        let (topic, number, next_offset) = (partition.topic.clone(), partition.number, partition.next_offset);
-        let at_end = partition.trouble.is_none() && next_offset >= end && partition.end_told != Some(next_offset);
-        if at_end {
-            partition.end_told = Some(next_offset);
-        }
-        batches.into_iter().for_each(|batch| self.push(Input::Batch(batch)));
-        if at_end {
-            self.push(Input::AtEnd { topic, partition: number, next_offset });
-        }
+        true
     }
 }
 

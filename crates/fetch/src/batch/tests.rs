@@ -52,9 +52,18 @@ fn opener(check_crcs: bool) -> Opener {
 
 fn open(bytes: Vec<u8>, from: i64, aborted: &[Aborted]) -> (Vec<Batch>, Result<(), Unreadable>) {
     let like = Batch { source: 7, topic: "shop".into(), partition: 2, ..Batch::default() };
-    let mut out = Vec::new();
-    let outcome = opener(true).open(&like, bytes, from, aborted, &mut out);
-    (out, outcome)
+    drain(&mut opener(true), &mut Section::new(like, bytes, from, aborted))
+}
+
+fn drain(opener: &mut Opener, section: &mut Section) -> (Vec<Batch>, Result<(), Unreadable>) {
+    let mut batches = Vec::new();
+    loop {
+        match opener.next(section) {
+            Ok(Some(batch)) => batches.push(batch),
+            Ok(None) => return (batches, Ok(())),
+            Err(unreadable) => return (batches, Err(unreadable)),
+        }
+    }
 }
 
 /// The records in text, and what went wrong.
@@ -224,8 +233,8 @@ proptest! {
         let length = bytes.len();
         let next_offset = ahead(&bytes, from).next_offset;
         let aborted = [Aborted { producer: 1, first_offset: 1 }];
-        let mut out = Vec::new();
-        let outcome = opener(false).open(&Batch::default(), bytes, from, &aborted, &mut out);
+        let mut section = Section::new(Batch::default(), bytes, from, &aborted);
+        let (out, outcome) = drain(&mut opener(false), &mut section);
         prop_assert!(outcome.is_err() || next_offset >= from);
         let mut last = from - 1;
         for batch in &out {

@@ -14,6 +14,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+/// How the answer of a broker begins that takes our request for a bad beginning of TLS.
+const TLS_ALERT: i32 = 0x1503;
+
 /// A broker's host and port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Address {
@@ -188,6 +191,9 @@ impl Connection {
         version: i16,
     ) -> Result<Frame<'_, BufReader<Box<dyn Stream>>>, Fault> {
         let length = self.stream.read_i32().await?;
+        if length >> 16 == TLS_ALERT {
+            return Err(Fault("the broker speaks TLS, and `security.protocol` does not say so".to_owned()));
+        }
         let left = usize::try_from(length).ok().filter(|length| *length <= self.longest);
         let left = left.ok_or_else(|| {
             Fault(format!("a response of {length} bytes, more than `receive.message.max.bytes` ({})", self.longest))

@@ -184,7 +184,7 @@ impl Given {
         }
         let of = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, of)| of);
         let Some(known) = self.0.get_mut(of) else {
-            return Err(property(name, "it is not known to this way of reading"));
+            return Err(property(name, "it is not known here: leave it out, or read this source by librdkafka"));
         };
         value.clone_into(known);
         Ok(())
@@ -295,7 +295,8 @@ mod tests {
         );
         check(
             &[("security.protocl", "ssl")],
-            "kafka property `security.protocl` is not accepted: it is not known to this way of reading",
+            "kafka property `security.protocl` is not accepted: it is not known here: leave it out, or read this \
+             source by librdkafka",
         );
     }
 

@@ -10,7 +10,7 @@ use crate::messages::{self, FETCH, FETCH_BY_NAME, code};
 use crate::properties::{Settings, backoff};
 use crate::reader::{Budget, Input};
 use crate::session::{Session, Wanted};
-use crate::wire::TopicId;
+use crate::wire::{TopicId, Writer};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use model::Time;
 use model::record::{Batch, RecordIndex};
@@ -164,7 +164,7 @@ impl Worker {
             if self.read_on() {
                 continue;
             }
-            let until = self.fetch().await;
+            let until = self.fetch();
             tokio::select! {
                 command = self.ends.commands.recv() => {
                     let Some(command) = command else { return };
@@ -332,11 +332,11 @@ impl Worker {
     }
 
     /// Sends what can be sent. When there is something to do again, if that is known.
-    async fn fetch(&mut self) -> Option<Instant> {
+    fn fetch(&mut self) -> Option<Instant> {
         let now = Instant::now();
         let nodes: Vec<i32> = self.brokers.keys().copied().collect();
         for node in nodes {
-            self.fetch_from(node, now).await;
+            self.fetch_from(node, now);
         }
         let brokers = self.brokers.values().filter(|broker| !broker.busy).filter_map(|broker| broker.not_before);
         let partitions = self.partitions.iter().filter_map(|partition| partition.not_before);
@@ -344,7 +344,7 @@ impl Worker {
     }
 
     /// Begins a trip to a broker, unless one is under way or there is nothing to get.
-    async fn fetch_from(&mut self, node: i32, now: Instant) {
+    fn fetch_from(&mut self, node: i32, now: Instant) {
         let Some(broker) = self.brokers.get_mut(&node) else { return };
         let due = |at: Option<Instant>| at.is_none_or(|at| at <= now);
         if broker.busy || !due(broker.not_before) {
@@ -388,13 +388,11 @@ impl Worker {
         let wait_ms = if answered { self.settings.bounds.wait_ms } else { 0 };
         let bounds = Bounds { wait_ms, ..self.settings.bounds };
         let limit = self.settings.answer_timeout + Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
-        let write = |writer: &mut crate::wire::Writer<'_>, version| fetching::write(writer, version, &bounds, &request);
-        // A request is small: it does not wait but for a broker that takes nothing any more.
-        let sent = limited(limit, "nothing can be sent", connection.send(api, write)).await;
         let mut spare = self.opener.spare.take_fetching();
         self.trips.spawn(async move {
             let answer = async {
-                let version = sent?;
+                let write = |writer: &mut Writer<'_>, version| fetching::write(writer, version, &bounds, &request);
+                let version = connection.send(api, write).await?;
                 let mut frame = connection.frame(api, version).await?;
                 fetching::read(&mut frame, version, &mut spare).await
             };
@@ -468,7 +466,9 @@ impl Worker {
         let polled_at = clock();
         let advance = |fetched| self.advance(node, fetched, polled_at, now);
         let come: Vec<Come> = fetched.partitions.into_iter().filter_map(advance).collect();
-        self.fetch_from(node, now).await;
+        self.fetch_from(node, now);
+        // The request goes out before we are busy with the records.
+        tokio::task::yield_now().await;
         self.come.extend(come);
     }
 

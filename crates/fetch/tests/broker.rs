@@ -200,13 +200,19 @@ fn a_paused_partition_gives_nothing_until_it_is_resumed_and_then_everything() {
 
 #[test]
 fn a_caller_that_is_behind_gets_everything_in_bounded_pieces() {
-    let topic = topic("large", 2);
+    // What is compressed is unpacked only as there is room for it.
+    for codec in ["uncompressed", "zstd"] {
+        gets_everything_in_bounded_pieces(&configured("large", 2, &[("compression.type", codec)]));
+    }
+}
+
+fn gets_everything_in_bounded_pieces(topic: &str) {
     let value = "x".repeat(100_000);
     let values = vec![value.as_str(); 5];
     for _ in 0..24 {
-        (0..2).for_each(|partition| client().produce(&topic, partition, &batch(&values)));
+        (0..2).for_each(|partition| client().produce(topic, partition, &batch(&values)));
     }
-    let mut reader = read(&topic, Start::Earliest, None);
+    let mut reader = read(topic, Start::Earliest, None);
     let mut next = [0, 0];
     while next != [120, 120] {
         let inputs = reader.poll(Duration::from_secs(30));

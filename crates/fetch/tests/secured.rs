@@ -102,6 +102,12 @@ fn a_broker_that_nobody_vouches_for_is_not_trusted() {
 }
 
 #[test]
+fn who_forgets_tls_is_told() {
+    let plain = reading(&broker().secured(Listener::Tls), &["shop"], Start::Earliest);
+    refused(plain, "the broker speaks TLS, and `security.protocol` does not say so");
+}
+
+#[test]
 fn a_connection_that_has_to_make_itself_known_anew_goes_on() {
     let mut client = Client::new(broker().brokers());
     client.create_topic("long", 1, 1, &[]);

@@ -6,6 +6,7 @@ mod broker;
 mod failure;
 mod health;
 mod measure;
+mod plot;
 mod points;
 mod process;
 mod reads;
@@ -51,6 +52,9 @@ enum Command {
     Table {
         /// The file of results, without it that of the last runs.
         file: Option<PathBuf>,
+        /// Draws a picture of it too.
+        #[arg(long, value_name = "SVG")]
+        plot: Option<PathBuf>,
     },
 }
 
@@ -171,9 +175,7 @@ fn main() -> ExitCode {
         }
         Command::W5(arguments) => recovery(&arguments),
         Command::W6(arguments) => reads(&arguments),
-        Command::Table { file } => {
-            results::read(&file.unwrap_or_else(latest)).map(|runs| print!("{}", results::table(&runs)))
-        }
+        Command::Table { file, plot } => table(&file.unwrap_or_else(latest), plot.as_deref()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -275,6 +277,13 @@ impl Common {
     fn setting<'a>(&'a self, brokers: &'a str, logs: &'a Path) -> Setting<'a> {
         Setting { brokers, logs, heap: &self.heap, patience: Duration::from_secs(self.patience) }
     }
+}
+
+fn table(file: &Path, picture: Option<&Path>) -> Result<(), Failure> {
+    let runs = results::read(file)?;
+    print!("{}", results::table(&runs));
+    let Some(picture) = picture else { return Ok(()) };
+    std::fs::write(picture, plot::svg(&results::rows(&runs))).map_err(|e| Failure::at(picture.display(), e))
 }
 
 /// Where what the measured programs say is kept.

@@ -3,7 +3,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::{at_end, reading, records, until};
+use common::{at_end, reading, records, until, with};
 use fetch::{Input, Reader};
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::fetch_response::{EpochEndOffset, FetchableTopicResponse, PartitionData};
@@ -189,6 +189,88 @@ fn garbage_and_a_connection_that_ends_are_got_over() {
         }
     });
     assert_eq!(records(&until(&mut read(&brokers), at_end(101))), ["100 k=v"]);
+}
+
+/// Batches of one to five records with holes between them: bytes, and the offset behind each.
+fn log() -> Vec<(Vec<u8>, i64)> {
+    let mut next = 100;
+    let mut batches = Vec::new();
+    for turn in 0..60 {
+        let first = next + turn % 3;
+        let records: Vec<_> = (0..=turn % 5)
+            .map(|at| {
+                let record = common::client::record("k", &format!("v{}", first + at));
+                let mut record = common::client::numbered_record(usize::try_from(at).expect("a few"), record);
+                (record.offset, record.partition_leader_epoch) = (first + at, 5);
+                record
+            })
+            .collect();
+        let mut bytes = bytes::BytesMut::new();
+        let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+        RecordBatchEncoder::encode(&mut bytes, &records, &options).expect("memory takes all");
+        next = first + turn % 5 + 1;
+        batches.push((bytes.to_vec(), next));
+    }
+    batches
+}
+
+#[test]
+fn whatever_happens_every_record_comes_once_and_in_order() {
+    let log = log();
+    let end = log.last().map_or(0, |(_, next)| *next);
+    let from = |log: &[(Vec<u8>, i64)], offset: i64, most: usize| -> Vec<u8> {
+        log.iter().filter(|(_, next)| *next > offset).take(most).flat_map(|(bytes, _)| bytes.clone()).collect()
+    };
+    let whole = log.clone();
+    let mut reader = read(&broker(move |request| {
+        let (offset, _) = asked(request)?;
+        encoded(&response(empty(end).with_records(Some(from(&whole, offset, 60).into()))))
+    }));
+    let expected = records(&until(&mut reader, at_end(end)));
+    assert_eq!(expected.len(), 180);
+
+    for seed in 1..=20_u64 {
+        println!("seed {seed}");
+        let mut state = seed;
+        let mut random = move |below: usize| {
+            // An ordinary xorshift is random enough.
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state >> 33).expect("it fits") % below
+        };
+        let log = log.clone();
+        let brokers = broker(move |request| {
+            let (offset, _) = asked(request)?;
+            let mut bytes = from(&log, offset, 1 + random(6));
+            let what = random(10);
+            match what {
+                0 => return None,
+                1 => return Some((0..random(300)).map(|_| random(256) as u8).collect()),
+                2 => return encoded(&response(empty(-1).with_error_code([6, 74, -1, 56][random(4)]))),
+                3 => return encoded(&FetchResponse::default().with_error_code([70, 71, -1][random(3)])),
+                4 => bytes.truncate(random(bytes.len() + 1)),
+                5 if !bytes.is_empty() => {
+                    // In the last record: the checksum does not cover a batch's offset and length.
+                    let at = bytes.len() - 1 - random(8);
+                    bytes[at] ^= 1 << random(8);
+                }
+                _ => {}
+            }
+            let mut whole = encoded(&response(empty(end).with_records(Some(bytes.into()))))?;
+            if what == 6 {
+                whole.truncate(random(whole.len()));
+            }
+            Some(whole)
+        });
+        let backoff = ["reconnect.backoff.ms", "reconnect.backoff.max.ms", "retry.backoff.ms", "retry.backoff.max.ms"];
+        let reading = with(reading(&brokers, &["shop"], Start::Latest), &backoff.map(|name| (name, "1")));
+        let mut reader = Reader::start(reading, vec![]).expect("the settings are good");
+        let inputs = until(&mut reader, at_end(end));
+        assert_eq!(records(&inputs), expected);
+        let again = |input: &&Input| matches!(input, Input::Found { .. } | Input::Gap { .. });
+        assert_eq!(inputs.iter().filter(again).count(), 1, "{inputs:?}");
+    }
 }
 
 #[test]

@@ -142,7 +142,9 @@ fn teach(arguments: &Arguments, settings: &Settings, begin: Time, store: &Store)
     let key = key.expect("the configuration has a baseline");
     store.commit(&learned, false).expect("a commit");
     let instances = (0..arguments.series).map(|host| {
-        let record = BaselineRecord { row: host as u32, since: begin, band: None, asked: None, error: None };
+        let newest = begin + HOUR.times(arguments.hours);
+        let (row, since) = (host as u32, begin);
+        let record = BaselineRecord { row, since, newest, band: None, asked: None, error: None };
         Change::BaselineInstance { key, labels: Labels::new([("host", format!("h{host}"))]), record: Some(record) }
     });
     store.commit(&instances.collect::<Vec<_>>(), false).expect("a commit");

@@ -31,17 +31,20 @@ pub(crate) struct Ahead {
     pub(crate) epoch: Option<i32>,
     /// In bytes; what lies behind was cut short.
     pub(crate) length: usize,
+    /// The longest of them.
+    pub(crate) longest: usize,
     /// Whether any is compressed.
     packed: bool,
 }
 
 /// Hops over the whole batches, coming from an offset.
 pub(crate) fn ahead(bytes: &[u8], from: i64) -> Ahead {
-    let mut ahead = Ahead { next_offset: from, epoch: None, length: 0, packed: false };
+    let mut ahead = Ahead { next_offset: from, epoch: None, length: 0, longest: 0, packed: false };
     while let Ok(Some(header)) = Header::read(&bytes[ahead.length..]) {
         ahead.next_offset = ahead.next_offset.max(header.last_offset.saturating_add(1));
         ahead.epoch = Some(header.epoch);
         ahead.length += header.length;
+        ahead.longest = ahead.longest.max(header.length);
         ahead.packed |= header.codec() != 0;
     }
     ahead

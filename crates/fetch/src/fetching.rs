@@ -86,7 +86,7 @@ pub(crate) fn write(writer: &mut Writer<'_>, version: i16, bounds: &Bounds, requ
             if version >= 5 {
                 writer.i64(-1); // We have no log that could begin somewhere.
             }
-            writer.i32(bounds.partition_bytes);
+            writer.i32(wanted.max_bytes);
             writer.end();
         }
         writer.end();

@@ -17,6 +17,8 @@ pub(crate) struct Wanted {
     pub(crate) leader_epoch: i32,
     /// The epoch of the last record that was read, by which the broker sees whether its log still has that record.
     pub(crate) last_epoch: i32,
+    /// The most to be sent of it, but for a batch that is longer.
+    pub(crate) max_bytes: i32,
 }
 
 /// What a request says of sessions and partitions. Partitions of a topic stand together.
@@ -105,7 +107,7 @@ mod tests {
     fn wanted(serial: u64, topic: &str, offset: i64) -> Wanted {
         let partition = serial as i32;
         let (topic_id, leader_epoch, last_epoch) = (TopicId::default(), 0, -1);
-        Wanted { serial, topic: topic.into(), topic_id, partition, offset, leader_epoch, last_epoch }
+        Wanted { serial, topic: topic.into(), topic_id, partition, offset, leader_epoch, last_epoch, max_bytes: 100 }
     }
 
     fn shown(request: &Request) -> String {

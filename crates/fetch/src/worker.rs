@@ -92,6 +92,8 @@ struct Partition {
     /// The first offset that has not been read: what was fetched lies between.
     next_read: i64,
     last_epoch: i32,
+    /// The longest batch of the last response that had any.
+    longest: usize,
     paused: bool,
     /// A broker has answered for it since it was assigned.
     answered: bool,
@@ -266,6 +268,7 @@ impl Worker {
             next_offset,
             next_read: next_offset,
             last_epoch: -1,
+            longest: 0,
             paused: false,
             answered: false,
             asking: false,
@@ -360,7 +363,7 @@ impl Worker {
         for partition in self.partitions.iter().filter(ready) {
             if let Some(led) = led(partition) {
                 answered &= partition.answered;
-                wanted.push(partition.wanted(led.epoch));
+                wanted.push(partition.wanted(led.epoch, self.settings.bounds.partition_bytes));
             }
         }
         let idle = self.backlog.is_empty() && self.come.is_empty();
@@ -512,6 +515,7 @@ impl Worker {
         let ahead = batch::ahead(&fetched.records, from);
         partition.next_offset = ahead.next_offset;
         partition.last_epoch = ahead.epoch.unwrap_or(partition.last_epoch);
+        partition.longest = if ahead.longest > 0 { ahead.longest } else { partition.longest };
         let end = if self.settings.bounds.committed_only { fetched.stable } else { fetched.high };
         let like = Batch::new(self.source, partition.topic.clone(), partition.number, polled_at);
         let section = Section::new(like, fetched.records, from, &fetched.aborted);
@@ -572,7 +576,11 @@ impl Partition {
             }
     }
 
-    fn wanted(&self, leader_epoch: i32) -> Wanted {
+    fn wanted(&self, leader_epoch: i32, limit: i32) -> Wanted {
+        // The broker cuts the last batch, and what is cut is sent for nothing. Batches are much of one length: so many
+        // whole ones are asked for as the limit holds, a little longer than the longest of the last.
+        let room = i32::try_from(self.longest + self.longest / 32).unwrap_or(limit).max(1);
+        let max_bytes = if room < limit { limit - limit % room } else { limit };
         Wanted {
             serial: self.serial,
             topic: self.topic.clone(),
@@ -581,6 +589,7 @@ impl Partition {
             offset: self.next_offset,
             leader_epoch,
             last_epoch: self.last_epoch,
+            max_bytes,
         }
     }
 

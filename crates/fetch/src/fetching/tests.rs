@@ -13,7 +13,16 @@ const BOUNDS: Bounds =
     Bounds { wait_ms: 500, min_bytes: 1, max_bytes: 1000, partition_bytes: 100, committed_only: true };
 
 fn wanted(topic: &str, partition: i32) -> Wanted {
-    Wanted { serial: 0, topic: topic.into(), topic_id: [9; 16], partition, offset: 77, leader_epoch: 5, last_epoch: 4 }
+    Wanted {
+        serial: 0,
+        topic: topic.into(),
+        topic_id: [9; 16],
+        partition,
+        offset: 77,
+        leader_epoch: 5,
+        last_epoch: 4,
+        max_bytes: 100,
+    }
 }
 
 fn request() -> Request {

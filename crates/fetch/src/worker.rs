@@ -107,6 +107,8 @@ struct Partition {
 }
 
 struct Broker {
+    /// Tells it from one that had its number before.
+    serial: u64,
     address: Address,
     connection: Option<Connection>,
     /// Something is under way: its connection is there.
@@ -122,6 +124,7 @@ struct Broker {
 /// What comes back from a broker.
 struct Trip {
     node: i32,
+    serial: u64,
     outcome: Result<(Connection, Option<Fetched>), Fault>,
     /// Buffers that were not needed.
     spare: Vec<Vec<u8>>,
@@ -288,7 +291,13 @@ impl Worker {
         match finding {
             Finding::Health(trouble) => self.source_trouble = trouble,
             Finding::Log { question, low, high } => self.go_on(question, low, high),
-            Finding::Tell(input) => self.push(input),
+            Finding::Tell(input) => {
+                if let Input::Missing { topic } = &input {
+                    // Whatever else was wrong with it is over.
+                    self.partitions.iter_mut().filter(|of| of.topic == *topic).for_each(|of| of.trouble = None);
+                }
+                self.push(input);
+            }
             Finding::Found(input, id) => {
                 if let Input::Found { topic, partition, .. } = &input {
                     self.release(topic, *partition);
@@ -298,7 +307,8 @@ impl Worker {
             }
             Finding::Cluster(cluster) => {
                 for (node, address) in &cluster.brokers {
-                    let broker = self.brokers.entry(*node).or_insert_with(|| Broker::new(address));
+                    self.serial += 1;
+                    let broker = self.brokers.entry(*node).or_insert_with(|| Broker::new(self.serial, address));
                     if broker.address != *address {
                         (broker.address, broker.connection) = (address.clone(), None);
                     }
@@ -323,6 +333,9 @@ impl Worker {
             let from = std::mem::replace(&mut partition.next_offset, low);
             partition.next_read = low;
             self.push(Input::Gap { topic, partition: number, from, to: low });
+        } else {
+            // The log has it after all. Not at once: the broker that said no may say it again.
+            partition.not_before = Some(Instant::now() + self.settings.retry.0);
         }
     }
 
@@ -371,13 +384,14 @@ impl Worker {
             return;
         }
         broker.busy = true;
+        let serial = broker.serial;
         let Some(mut connection) = broker.connection.take_if(|connection| !connection.expired()) else {
             broker.connection = None;
             broker.session = Session::default();
             let (settings, address) = (self.settings.clone(), broker.address.clone());
             self.trips.spawn(async move {
                 let opened = connection::open(&settings, &address).await;
-                Trip { node, outcome: opened.map(|connection| (connection, None)), spare: Vec::new() }
+                Trip { node, serial, outcome: opened.map(|connection| (connection, None)), spare: Vec::new() }
             });
             return;
         };
@@ -403,13 +417,13 @@ impl Worker {
                 Ok(fetched) => Ok((connection, Some(fetched))),
                 Err(fault) => Err(connection.of_broker(&fault)),
             };
-            Trip { node, outcome, spare }
+            Trip { node, serial, outcome, spare }
         });
     }
 
-    async fn come_back(&mut self, Trip { node, outcome, spare }: Trip) {
+    async fn come_back(&mut self, Trip { node, serial, outcome, spare }: Trip) {
         self.opener.spare.keep_fetching(spare);
-        let Some(broker) = self.brokers.get_mut(&node) else { return };
+        let Some(broker) = self.brokers.get_mut(&node).filter(|broker| broker.serial == serial) else { return };
         broker.busy = false;
         let (connection, fetched) = match outcome {
             Ok(back) => back,
@@ -600,8 +614,9 @@ impl Partition {
 }
 
 impl Broker {
-    fn new(address: &Address) -> Broker {
+    fn new(serial: u64, address: &Address) -> Broker {
         Broker {
+            serial,
             address: address.clone(),
             connection: None,
             busy: false,

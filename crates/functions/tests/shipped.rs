@@ -59,9 +59,9 @@ fn threshold_below() {
     check("threshold", State::Unknown, &given(5.1), "CLEAR: 5.1");
     check("threshold", State::Unknown, &given(5.0), "CRITICAL: 5, at or below 5");
     let wrong = [("metric", metric(1.0)), ("critical", number(5.0)), ("direction", text("under"))];
-    check("threshold", State::Unknown, &wrong, "error at 19:14: direction is under, above or below is wanted");
+    check("threshold", State::Unknown, &wrong, "error at 20:14: direction is under, above or below is wanted");
     let none = [("metric", metric(1.0))];
-    check("threshold", State::Unknown, &none, "error at 21:48: neither deviating nor critical is given");
+    check("threshold", State::Unknown, &none, "error at 22:48: neither deviating nor critical is given");
 }
 
 #[test]
@@ -69,7 +69,8 @@ fn threshold_keeps_its_state_until_recovery() {
     let given = |value| {
         [("metric", metric(value)), ("deviating", number(80.0)), ("critical", number(90.0)), ("recovery", number(70.0))]
     };
-    check("threshold", State::Clear, &given(75.0), "CLEAR: 75");
+    check("threshold", State::Clear, &given(75.0), "CLEAR");
+    check("threshold", State::Unknown, &given(75.0), "CLEAR: 75");
     check("threshold", State::Deviating, &given(75.0), "DEVIATING: 75, not yet back past 70");
     check("threshold", State::Critical, &given(85.0), "CRITICAL: 85, not yet back past 70");
     check("threshold", State::Deviating, &given(95.0), "CRITICAL: 95, at or above 90");
@@ -204,10 +205,11 @@ fn deviation_from_baseline_is_in_units_of_the_band() {
     let only = |direction, value| [with_baseline(value, None, false), ("direction", text(direction))];
     check(name, State::Unknown, &only("above", 1.0), "CLEAR: 1, expected 10 (8 to 14), deviation -4.5");
     check(name, State::Unknown, &only("below", 1.0), "CRITICAL: 1, expected 10 (8 to 14), deviation -4.5");
-    let wrong = "error at 24:14: direction is up, above, below or both is wanted";
+    let wrong = "error at 23:14: direction is up, above, below or both is wanted";
     check(name, State::Unknown, &only("up", 1.0), wrong);
     check(name, State::Clear, &[("metric", metric(3.0))], "UNKNOWN: 3, there is no baseline yet");
-    check(name, State::Clear, &[with_baseline(10.0, None, true)], {
+    check(name, State::Clear, &given(12.0), "CLEAR");
+    check(name, State::Unknown, &[with_baseline(10.0, None, true)], {
         "CLEAR: 10, expected 10 (8 to 14), deviation 0, by an old baseline: its function fails"
     });
     let band = Band::new(0.0, 0.0, 0.0).expect("a band");

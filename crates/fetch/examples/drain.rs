@@ -1,7 +1,7 @@
 //! What reading alone costs: fills a topic on a broker of its own, or takes one that is there, reads all of it a few
 //! times, and prints the processor's time for a million records.
 //!
-//!     cargo run -p fetch --example drain -- fill=2000000 codec=lz4 times=3
+//!     cargo run -p fetch --example drain -- fill=2000000 partitions=4 codec=lz4 times=3
 //!     cargo run -p fetch --example drain -- brokers=127.0.0.1:9092 topic=readings idle=10
 //!
 //! With `idle` it then stays at the end for so many seconds. Names with a dot are properties.
@@ -17,7 +17,6 @@ use model::definition::Start;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-const PARTITIONS: i32 = 4;
 /// About half a megabyte.
 const BATCH: i64 = 5_500;
 
@@ -32,7 +31,8 @@ fn main() {
     let brokers = own.as_ref().map_or_else(|| word("brokers", ""), |broker| broker.brokers().to_owned());
     let topic = word("topic", "readings");
     if own.is_some() || words.contains_key("fill") {
-        fill(&brokers, &topic, &word("codec", "uncompressed"), number("fill", "2000000"));
+        let partitions = i32::try_from(number("partitions", "4")).expect("few");
+        fill(&brokers, &topic, partitions, &word("codec", "uncompressed"), number("fill", "2000000"));
     }
     let properties = words.iter().filter(|(name, _)| name.contains('.'));
     let properties: Vec<(String, String)> = properties.map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -41,9 +41,9 @@ fn main() {
     }
 }
 
-fn fill(brokers: &str, topic: &str, codec: &str, count: i64) {
+fn fill(brokers: &str, topic: &str, partitions: i32, codec: &str, count: i64) {
     let mut client = Client::new(brokers);
-    client.create_topic(topic, PARTITIONS, 1, &[("compression.type", codec)]);
+    client.create_topic(topic, partitions, 1, &[("compression.type", codec)]);
     for (turn, first) in (0..count).step_by(BATCH as usize).enumerate() {
         let reading = |number: i64| -> Record {
             let (series, time) = (number % 10_000, 1_645_564_942_000 + number / 10);
@@ -58,7 +58,7 @@ fn fill(brokers: &str, topic: &str, codec: &str, count: i64) {
             )
         };
         let records: Vec<Record> = (first..count.min(first + BATCH)).map(reading).collect();
-        client.produce(topic, i32::try_from(turn).expect("few") % PARTITIONS, &records);
+        client.produce(topic, i32::try_from(turn).expect("few") % partitions, &records);
     }
 }
 

@@ -103,6 +103,7 @@ fn a_stored_position_is_where_reading_goes_on() {
         ),
         "{inputs:?}"
     );
+    assert!(inputs.iter().any(|input| matches!(input, Input::Lag { partition: 0, high: 3, .. })), "{inputs:?}");
     assert_eq!(records(&inputs), ["2 k=c"]);
 }
 

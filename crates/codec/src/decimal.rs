@@ -1,7 +1,19 @@
 //! Times and numbers as text. Times are read as decimals, never by way of a double, so that
 //! 1795258683.385 s is exactly that many nanoseconds.
 
+use crate::words;
 use model::Time;
+
+/// Powers of ten that are exact as whole numbers, and as doubles too.
+const POWERS: [u64; 20] = {
+    let mut powers = [1; 20];
+    let mut place = 1;
+    while place < powers.len() {
+        powers[place] = powers[place - 1] * 10;
+        place += 1;
+    }
+    powers
+};
 
 /// How a time is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +39,146 @@ impl TimeUnit {
     /// Reads a time in this unit. What is finer than a nanosecond is cut off.
     pub(crate) fn read(self, text: &str) -> Option<Time> {
         match self {
-            TimeUnit::Rfc3339 => text.parse().ok(),
+            TimeUnit::Rfc3339 => utc(text.as_bytes()).or_else(|| text.parse().ok()),
             TimeUnit::Power(power) => decimal(text, power).map(Time::from_nanos),
         }
     }
+}
+
+/// A number taken apart while it is read, so that most need not be read again. What it says of the number is what
+/// [`number`] and [`TimeUnit::read`] say of its text, or nothing: then these are to be asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Decimal {
+    negative: bool,
+    /// All digits as one whole number.
+    digits: u64,
+    /// How many of them stand behind the point.
+    places: usize,
+    /// Whether that is all: there is no exponent, and the digits have not overflowed.
+    whole: bool,
+}
+
+impl Decimal {
+    /// Reads the number that begins here as JSON writes it, and gives the place behind it.
+    #[inline]
+    pub(crate) fn read(text: &[u8], at: usize) -> Option<(Decimal, usize)> {
+        let negative = text.get(at) == Some(&b'-');
+        let start = at + usize::from(negative);
+        let (mut digits, mut at) = run(text, start, 0);
+        if at == start || text[start] == b'0' && at > start + 1 {
+            return None;
+        }
+        let (mut places, mut count) = (0, at - start);
+        if text.get(at) == Some(&b'.') {
+            let point = at + 1;
+            (digits, at) = run(text, point, digits);
+            places = at - point;
+            count += places;
+            if places == 0 {
+                return None;
+            }
+        }
+        let mut whole = count < POWERS.len();
+        if let Some(b'e' | b'E') = text.get(at) {
+            whole = false;
+            let power = at + 1 + usize::from(matches!(text.get(at + 1), Some(b'+' | b'-')));
+            (_, at) = run(text, power, 0);
+            if at == power {
+                return None;
+            }
+        }
+        Some((Decimal { negative, digits, places, whole }, at))
+    }
+
+    /// Reads digits alone, after a minus perhaps, and gives the place behind them.
+    #[inline]
+    pub(crate) fn read_whole(text: &[u8], at: usize) -> Option<(Decimal, usize)> {
+        let negative = text.get(at) == Some(&b'-');
+        let start = at + usize::from(negative);
+        let (digits, end) = run(text, start, 0);
+        let decimal = Decimal { negative, digits, places: 0, whole: end - start < POWERS.len() };
+        (end > start).then_some((decimal, end))
+    }
+
+    /// The nearest double: both digits and power are doubles themselves, so that one division rounds right.
+    #[inline]
+    pub(crate) fn value(self) -> Option<f64> {
+        if !self.whole || self.digits > 1 << 53 {
+            return None;
+        }
+        let size = self.digits as i64 as f64 / POWERS[self.places] as i64 as f64;
+        Some(if self.negative { -size } else { size })
+    }
+
+    /// As a whole number.
+    #[inline]
+    pub(crate) fn integer(self) -> Option<i64> {
+        let size = i64::try_from(self.digits).ok().filter(|_| self.whole && self.places == 0)?;
+        Some(if self.negative { -size } else { size })
+    }
+
+    /// As a time in this unit.
+    #[inline]
+    pub(crate) fn time(self, unit: TimeUnit) -> Option<Time> {
+        let TimeUnit::Power(power) = unit else { return None };
+        let power = usize::try_from(power).ok().filter(|_| self.whole)?;
+        let size = match power.checked_sub(self.places) {
+            Some(power) => self.digits.checked_mul(POWERS[power])?,
+            None => self.digits / POWERS[self.places - power],
+        };
+        let nanos = i64::try_from(size).ok()?;
+        Some(Time::from_nanos(if self.negative { -nanos } else { nanos }))
+    }
+}
+
+/// Reads the digits that begin here behind those already read. The number wraps around, which its caller sees
+/// from how many there are.
+#[inline]
+fn run(text: &[u8], mut at: usize, mut number: u64) -> (u64, usize) {
+    loop {
+        let (count, digits) = words::digits(words::load(text, at));
+        number = number.wrapping_mul(POWERS[count]).wrapping_add(digits);
+        at += count;
+        if count < 8 {
+            return (number, at);
+        }
+    }
+}
+
+/// Times as most programs write them, 2026-03-01T12:00:00.5Z; nothing for all others, be they right or wrong.
+fn utc(text: &[u8]) -> Option<Time> {
+    let (date_and_time, rest) = text.split_at_checked(19)?;
+    let shape = |at: usize, byte: u8| date_and_time[at] == byte;
+    if !(shape(4, b'-') && shape(7, b'-') && shape(10, b'T') && shape(13, b':') && shape(16, b':')) {
+        return None;
+    }
+    let number = |at: usize, length: usize| {
+        let (count, number) = words::digits(words::load(date_and_time, at));
+        (count == length).then_some(number as i64)
+    };
+    let (year, month, day) = (number(0, 4)?, number(5, 2)?, number(8, 2)?);
+    let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);
+    // Every month has 28 days; times on the days behind them are rarer, and left to the calendar.
+    let usual = (1700..2200).contains(&year) && (1..=12).contains(&month) && (1..=28).contains(&day);
+    if !usual || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let nanos = match rest {
+        b"Z" => 0,
+        [b'.', fraction @ .., b'Z'] if (1..=9).contains(&fraction.len()) => {
+            let (nanos, end) = run(fraction, 0, 0);
+            if end < fraction.len() {
+                return None;
+            }
+            nanos as i64 * POWERS[9 - fraction.len()] as i64
+        }
+        _ => return None,
+    };
+    // Days since 1970 by years that begin in March, so that a leap day is the last of its year.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 719_469;
+    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
+    Some(Time::from_nanos(seconds * 1_000_000_000 + nanos))
 }
 
 /// The decimal number in `text` times ten to `power`, without what stands behind the point.
@@ -107,6 +255,12 @@ mod tests {
         check("2026-03-01T12:00:00.5+02:00", "rfc3339", Some(1_772_359_200_500_000_000));
         check("0001-01-01T00:00:00Z", "rfc3339", None);
         assert!(TimeUnit::parse("sec").is_err());
+        assert_eq!(
+            utc(b"2024-02-28T23:59:59.25Z"),
+            "2024-02-28T23:59:59.25Z".parse().ok(),
+            "usual times go the short way"
+        );
+        assert_eq!(Decimal::read(b"1234.5", 0).and_then(|(decimal, _)| decimal.value()), Some(1234.5));
     }
 
     proptest! {
@@ -116,6 +270,34 @@ mod tests {
             let text = format!("{sign}{}.{:09}", size / 1_000_000_000, size % 1_000_000_000);
             prop_assert_eq!(decimal(&text, 9), Some(nanos));
             prop_assert_eq!(decimal(&nanos.to_string(), 0), Some(nanos));
+        }
+
+        #[test]
+        fn what_is_taken_apart_is_what_the_text_says(text in "-?[0-9]{1,22}(\\.[0-9]{0,22})?([eE][+-]?[0-9]{0,3})?[,i]?") {
+            let json = |text: &str| serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok();
+            match Decimal::read(text.as_bytes(), 0) {
+                None => prop_assert!(!json(text.trim_end_matches([',', 'i']))),
+                Some((decimal, end)) => {
+                    let text = &text[..end];
+                    prop_assert!(json(text), "{}", text);
+                    let bits = |value: f64| value.to_bits();
+                    prop_assert!(decimal.value().is_none_or(|value| number(text).map(bits) == Some(bits(value))));
+                    prop_assert!(decimal.integer().is_none_or(|whole| text.parse() == Ok(whole)));
+                    for unit in ["s", "ms", "us", "ns"].map(|unit| TimeUnit::parse(unit).expect("a unit")) {
+                        prop_assert!(decimal.time(unit).is_none_or(|time| unit.read(text) == Some(time)));
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn the_short_way_to_a_time_is_the_calendars(nanos in any::<i64>(), finer in 0..10_usize, place in 0..40_usize, byte in "[-0-9TZ:. ]") {
+            let mut text = Time::from_nanos(nanos / POWERS[finer] as i64 * POWERS[finer] as i64).to_string();
+            prop_assert!(utc(text.as_bytes()).is_none_or(|time| text.parse() == Ok(time)), "{}", text);
+            if place < text.len() {
+                text.replace_range(place..=place, &byte);
+                prop_assert!(utc(text.as_bytes()).is_none_or(|time| text.parse() == Ok(time)), "{}", text);
+            }
         }
 
         #[test]

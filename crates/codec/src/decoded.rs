@@ -140,6 +140,19 @@ impl Decoded {
         }
     }
 
+    /// Decodes a whole record by a way that knows good ones only. Otherwise all is as before, and gives `false`.
+    pub(crate) fn attempt(&mut self, decode: impl FnOnce(&mut Decoded) -> Option<()>) -> bool {
+        let samples = self.samples.len();
+        // Where `room` is about to end, the other way alone knows when.
+        let done = decode(self).is_some() && self.unfolded() < MAX_UNFOLDED_BYTES / 2;
+        if !done {
+            self.bytes.truncate(self.start);
+            self.samples.truncate(samples);
+            self.written = 0;
+        }
+        done
+    }
+
     fn undo(&mut self, bytes: usize, samples: usize, events: usize, fault: Fault) {
         self.bytes.truncate(bytes);
         self.samples.truncate(samples);
@@ -189,11 +202,15 @@ impl Decoded {
         Ok(())
     }
 
+    /// How many bytes were written for the record, or would be if none were taken back.
+    fn unfolded(&self) -> usize {
+        self.written.max(self.bytes.len() - self.start)
+    }
+
     /// Fails where the record has unfolded to more than may be held for it.
     pub(crate) fn room(&self) -> Result<(), Fault> {
-        let unfolded = self.written.max(self.bytes.len() - self.start);
         // Ranges are of 32 bits: a buffer that is never cleared must not outgrow them.
-        if unfolded > MAX_UNFOLDED_BYTES || self.bytes.len() > u32::MAX as usize / 2 {
+        if self.unfolded() > MAX_UNFOLDED_BYTES || self.bytes.len() > u32::MAX as usize / 2 {
             return Err(Fault {
                 reason: Reason::Oversized,
                 detail: format!("unfolds to more than {MAX_UNFOLDED_BYTES} bytes"),

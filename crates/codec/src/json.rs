@@ -2,6 +2,7 @@
 
 use crate::decimal::number;
 use crate::decoded::{Fault, shorten};
+use crate::direct::Direct;
 use crate::mapping::{Label, TimePlan, documents, keep, labels, pointer, template, write_labels};
 use crate::pointer::{Found, Met, Pointer, Template, Unfilled};
 use crate::tape::{Json, NodeKind};
@@ -16,6 +17,8 @@ pub(crate) const SETTINGS: &[&str] = &["value", "values", "name", "labels", "tim
 const KINDS: [(&str, Kind); 3] = [("gauge", Kind::Gauge), ("cumulative", Kind::Cumulative), ("delta", Kind::Delta)];
 
 struct JsonPlan {
+    /// The short way, where there is one.
+    direct: Option<Direct>,
     /// Names and pointers; at least one.
     values: Vec<(Template, Pointer)>,
     labels: Vec<Label>,
@@ -23,7 +26,9 @@ struct JsonPlan {
     kind: KindPlan,
 }
 
-enum KindPlan {
+/// What kind values are of.
+pub(crate) enum KindPlan {
+    /// Always this one.
     Constant(Kind),
     /// A word in the document, and what words mean.
     Word(Pointer, Vec<(String, Kind)>),
@@ -61,7 +66,11 @@ pub(crate) fn plan(settings: &Settings) -> Plan {
     let labels = labels(settings, stars, &mut errors);
     let time = TimePlan::new(settings, stars, &mut errors);
     let kind = kind_plan(settings, stars, &mut errors);
-    if errors.is_empty() { Ok(Arc::new(JsonPlan { values, labels, time, kind })) } else { Err(errors) }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let direct = Direct::new(&values, &labels, &time, &kind);
+    Ok(Arc::new(JsonPlan { direct, values, labels, time, kind }))
 }
 
 fn kind_plan(settings: &Settings, stars: usize, errors: &mut Vec<PlanError>) -> KindPlan {
@@ -90,6 +99,11 @@ fn kind_plan(settings: &Settings, stars: usize, errors: &mut Vec<PlanError>) -> 
 
 impl Decoder for JsonPlan {
     fn decode(&self, message: &Message<'_>, out: &mut Decoded) -> Result<(), Fault> {
+        if let Some(direct) = &self.direct
+            && out.attempt(|out| direct.decode(message, out))
+        {
+            return Ok(());
+        }
         documents(message, out, |root, out| self.document(root, message, out))
     }
 }

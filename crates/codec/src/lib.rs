@@ -13,6 +13,7 @@
 
 mod decimal;
 mod decoded;
+mod direct;
 mod events;
 mod influx;
 mod json;
@@ -20,8 +21,10 @@ mod mapping;
 mod otlp_proto;
 mod pointer;
 mod protobuf;
+mod scan;
 mod settings;
 mod tape;
+mod words;
 
 pub use decoded::{Decoded, Kind, RawEvent, Reject, Sample, series};
 pub use settings::{LabelSetting, PlanError, Settings};

@@ -8,7 +8,7 @@ use crate::{Decoded, LabelSetting, Message, PlanError, Settings};
 use model::{Reason, Time};
 
 /// A longer text is no time.
-const MAX_TIME_BYTES: usize = 256;
+pub(crate) const MAX_TIME_BYTES: usize = 256;
 
 /// Calls `take` with each document in the record: they stand one after the other, with or without white
 /// space between them. After one that is broken it goes on with the next line that begins a document.
@@ -62,8 +62,8 @@ pub(crate) fn not_wanted(text: &[u8], at: usize, wanted: &str) -> String {
 #[derive(Clone, Debug)]
 pub(crate) struct TimePlan {
     /// Without it the record's time counts.
-    pointer: Option<Pointer>,
-    unit: TimeUnit,
+    pub(crate) pointer: Option<Pointer>,
+    pub(crate) unit: TimeUnit,
 }
 
 impl TimePlan {
@@ -104,16 +104,22 @@ pub(crate) fn no_time() -> Fault {
 #[derive(Clone, Debug)]
 pub(crate) struct Label {
     /// The name; of members what stands before it.
-    name: String,
-    source: LabelSource,
+    pub(crate) name: String,
+    pub(crate) source: LabelSource,
 }
 
+/// Where a label comes from.
 #[derive(Clone, Debug)]
-enum LabelSource {
+pub(crate) enum LabelSource {
+    /// A text made of values of the document.
     Template(Template),
+    /// The members of an object, each a label.
     Members(Pointer),
+    /// The record's key.
     Key,
+    /// The record's last header of this name.
     Header(String),
+    /// The topic.
     Topic,
 }
 
@@ -159,13 +165,8 @@ pub(crate) fn write_labels<'a>(
                     write_label(out, &label.name, Some(key), |out| scalar(value, &mut out.bytes).is_ok());
                 }
             }
-            LabelSource::Key => write_label(out, &label.name, None, |out| write_bytes(message.record.key, out)),
-            LabelSource::Header(name) => {
-                let header = message.record.headers().filter(|(found, _)| *found == name.as_bytes()).last();
-                write_label(out, &label.name, None, |out| write_bytes(header.and_then(|(_, value)| value), out));
-            }
-            LabelSource::Topic => {
-                write_label(out, &label.name, None, |out| write_bytes(Some(message.topic.as_bytes()), out))
+            LabelSource::Key | LabelSource::Header(_) | LabelSource::Topic => {
+                write_label(out, &label.name, None, |out| write_beside(&label.source, message, out));
             }
         }
     }
@@ -183,6 +184,19 @@ fn write_label(out: &mut Decoded, name: &str, key: Option<Json<'_>>, value: impl
     out.separate();
     if !value(out) {
         out.bytes.truncate(start);
+    }
+}
+
+/// Appends what lies beside the document, where it is there.
+pub(crate) fn write_beside(source: &LabelSource, message: &Message<'_>, out: &mut Decoded) -> bool {
+    match source {
+        LabelSource::Key => write_bytes(message.record.key, out),
+        LabelSource::Header(name) => {
+            let header = message.record.headers().filter(|(found, _)| *found == name.as_bytes()).last();
+            write_bytes(header.and_then(|(_, value)| value), out)
+        }
+        LabelSource::Topic => write_bytes(Some(message.topic.as_bytes()), out),
+        LabelSource::Template(_) | LabelSource::Members(_) => false,
     }
 }
 

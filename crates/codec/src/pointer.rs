@@ -81,6 +81,15 @@ impl Pointer {
         &self.text
     }
 
+    /// The keys that lead to what it points to, where it has no stars. In an array they are indexes.
+    pub(crate) fn keys(&self) -> Option<Vec<&str>> {
+        let keys = self.segments.iter().map(|segment| match segment {
+            Segment::Key(key) => Some(key.as_str()),
+            Segment::Star(_) => None,
+        });
+        keys.collect()
+    }
+
     /// How many stars it has.
     pub(crate) fn stars(&self) -> usize {
         self.segments.iter().filter(|segment| matches!(segment, Segment::Star(_))).count()
@@ -168,9 +177,12 @@ pub(crate) struct Template {
     parts: Vec<Part>,
 }
 
+/// A part of a template.
 #[derive(Clone, Debug)]
-enum Part {
+pub(crate) enum Part {
+    /// Text as it stands.
     Text(String),
+    /// What is pointed to.
     Pointer(Pointer),
     /// The key or index that the last star has met.
     Last,
@@ -207,6 +219,11 @@ impl Template {
             parts.push(Part::Text(rest.to_owned()));
         }
         Ok(Template { parts })
+    }
+
+    /// Its parts, in their order.
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.parts
     }
 
     /// How many stars must have met something before it can be filled.

@@ -253,7 +253,7 @@ impl Reader<'_> {
 }
 
 /// The character that the escape at the beginning of `text` stands for, and its length.
-fn escape(text: &[u8]) -> Option<(char, usize)> {
+pub(crate) fn escape(text: &[u8]) -> Option<(char, usize)> {
     let simple = match text.get(1)? {
         b'"' => '"',
         b'\\' => '\\',

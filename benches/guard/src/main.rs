@@ -33,7 +33,8 @@ fn main() -> ExitCode {
 fn table(update: bool) -> ExitCode {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("figures.txt");
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    let mut written = String::from("# Instructions for each unit, counted by callgrind. `cargo xtask guard --update` writes this.\n");
+    let mut written =
+        String::from("# Instructions for each unit, counted by callgrind. `cargo xtask guard --update` writes this.\n");
     println!("{:<28} {:>10} {:>10} {:>8}   for each", "stage", "kept", "now", "");
     for stage in stages::STAGES {
         let counted = match count(stage.name) {
@@ -69,7 +70,9 @@ fn count(stage: &str) -> Result<f64, String> {
         .arg(this)
         .arg(stage)
         .output()
-        .map_err(|error| format!("valgrind cannot be run ({error}); on Debian and Ubuntu it is in the package `valgrind`"))?;
+        .map_err(|error| {
+            format!("valgrind cannot be run ({error}); on Debian and Ubuntu it is in the package `valgrind`")
+        })?;
     let failed = || format!("stage {stage}: {}", String::from_utf8_lossy(&output.stderr));
     let units: f64 = String::from_utf8_lossy(&output.stdout).trim().parse().map_err(|_| failed())?;
     let text = std::fs::read_to_string(&file).map_err(|_| failed())?;

@@ -20,7 +20,9 @@ static METER: meter::Meter = meter::Meter;
 const HOUR: Span = Span::from_secs(3600);
 
 #[derive(Parser)]
-#[command(about = "Measures baselines on many series: memory, bytes in the store, and the hour at which all batches close")]
+#[command(
+    about = "Measures baselines on many series: memory, bytes in the store, and the hour at which all batches close"
+)]
 struct Arguments {
     /// How many series.
     #[arg(long, default_value_t = 100_000)]
@@ -120,7 +122,14 @@ fn samples(arguments: &Arguments, at: Time, odd: bool) -> Batch {
     for host in 0..arguments.series {
         let load = load(host, at, odd);
         let line = format!("cpu,host=h{host} load={load} {}\n", at.nanos());
-        batch.push(hour * arguments.series as i64 + host as i64, Some(at.millis()), true, None, Some(line.as_bytes()), []);
+        batch.push(
+            hour * arguments.series as i64 + host as i64,
+            Some(at.millis()),
+            true,
+            None,
+            Some(line.as_bytes()),
+            [],
+        );
     }
     batch
 }

@@ -16,6 +16,7 @@ Usage: cargo xtask TASK
   lint                 checks format and lints; a warning is an error
   soak [--kills N]     runs the crash test with N kills (1000), which takes hours
   bench WORKLOAD ..    measures what an event costs, and what it costs others; `bench --help` tells the workloads
+  guard [--update]     counts instructions, stage by stage, beside those of the last change; needs valgrind
   reference            writes the generated reference to crates/cli/reference/
 
 What a build needs and the machine lacks is installed with apt-get where this user may, or named.
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         "lint" => lint(rest),
         "soak" => soak(rest),
         "bench" => bench(rest),
+        "guard" => guard(rest),
         "reference" => reference(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
@@ -120,6 +122,14 @@ fn bench(arguments: &[String]) -> Result<(), Failure> {
     build::cargo(["build", "--config", ".cargo/measured.toml", "-p", "cli", "-p", "throughput", "-p", "drain"], &[])?;
     build::maven("benches/peers/pom.xml")?;
     Err(build::become_beside("throughput", arguments))
+}
+
+/// Counts are compared with those of the last change, so they are made of what is measured.
+fn guard(arguments: &[String]) -> Result<(), Failure> {
+    needs::meet(needs::BUILD)?;
+    build::announce();
+    build::cargo(["build", "--config", ".cargo/measured.toml", "-p", "cli", "-p", "guard"], &[])?;
+    Err(build::become_beside("guard", arguments))
 }
 
 fn reference(arguments: &[String]) -> Result<(), Failure> {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
 
 /// How long the windows of the configuration are.
-const WINDOW_S: i64 = 10;
+pub(crate) const WINDOW_S: i64 = 10;
 
 /// What was asked for, and which of it has come.
 pub(crate) struct Answer {
@@ -25,11 +25,14 @@ pub(crate) struct Answer {
     closed: BTreeSet<String>,
 }
 
+/// A change that the threshold makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Change {
+pub(crate) enum Change {
     /// Something is known for the first time.
     Begins,
+    /// It becomes CRITICAL.
     Enters,
+    /// It no longer is.
     Leaves,
 }
 
@@ -110,16 +113,33 @@ impl Answer {
                 return Ok(());
             }
         };
-        let series = series_of(told.element.name);
+        // The name may have the group of the series too.
+        let series = told.element.name.split(' ').next().and_then(series_of);
         let series = series.ok_or_else(|| wrong(format!("there is no series `{}`", told.element.name)))?;
+        self.take(series, time_s, change).map_err(wrong)
+    }
+
+    /// Takes a change that was told.
+    pub(crate) fn take(&mut self, series: u32, time_s: i64, change: Change) -> Result<(), String> {
         let Some(seen) = self.wanted.get_mut(&(series, time_s, change)) else {
-            return Err(wrong("nothing of the kind is wanted then".to_owned()));
+            return Err(format!("series {series} at {time_s} s {change:?}: nothing of the kind is wanted then"));
         };
         match std::mem::replace(seen, true) {
             false => self.found.right += 1,
             true => self.found.again += 1,
         }
         Ok(())
+    }
+
+    /// Wants only that from a system that tells less: not that something is known for the first time, and nothing of
+    /// windows that end after this second.
+    pub(crate) fn excuse(&mut self, after_s: i64) {
+        self.wanted.retain(|(_, end, change), _| *change != Change::Begins && *end <= after_s);
+    }
+
+    /// Whether a series has readings in the window that ends then.
+    pub(crate) fn has_window(&self, end_s: i64) -> bool {
+        end_s - WINDOW_S < self.workload.end_s()
     }
 
     /// The time of the newest transition that has come.
@@ -162,7 +182,7 @@ mod tests {
     use crate::workload::{START_S, Signal, Workload, identifier};
 
     const WORKLOAD: Workload =
-        Workload { series: 2_000, step_s: 10, seconds: 1_200, partitions: 2, signal: Signal::Episodes };
+        Workload { series: 2_000, step_s: 10, seconds: 1_200, partitions: 2, signal: Signal::Episodes, groups: 0 };
 
     fn told(name: &str, at_s: i64, from: &str, to: &str) -> Vec<u8> {
         let time = model::Time::from_nanos(at_s * 1_000_000_000);

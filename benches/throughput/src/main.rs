@@ -12,6 +12,7 @@ mod process;
 mod reads;
 mod recovery;
 mod results;
+mod rules;
 mod server;
 mod systems;
 mod workload;
@@ -44,6 +45,8 @@ enum Command {
     W2(W2),
     /// Health: windows of ten seconds, a threshold and a learned baseline for each series; only changes are told.
     W3(W3),
+    /// Many functions: as W3, without the baseline, with a thousand check functions.
+    W4(W4),
     /// Recovery: the process is killed in the middle, and started again.
     W5(W5),
     /// Reads: point reads and watchers over gRPC, while readings come in.
@@ -107,6 +110,24 @@ struct W3 {
 }
 
 #[derive(Args)]
+struct W4 {
+    /// How many series.
+    #[arg(long, value_delimiter = ',', value_parser = count, default_value = "100k")]
+    series: Vec<u64>,
+    /// How many check functions, each for its share of the series.
+    #[arg(long, default_value_t = 1000)]
+    functions: u32,
+    /// Which systems, in this order.
+    #[arg(long, default_value = "ours,drain-poll")]
+    systems: String,
+    /// Seconds between two readings of a series.
+    #[arg(long, default_value_t = 1)]
+    step: u32,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
 struct W5 {
     /// How many series.
     #[arg(long, value_delimiter = ',', value_parser = count, default_value = "1M")]
@@ -153,6 +174,8 @@ struct Common {
     /// Where results are appended, a line for each run.
     #[arg(long)]
     results: Option<PathBuf>,
+    #[arg(skip)]
+    groups: u32,
 }
 
 fn main() -> ExitCode {
@@ -172,6 +195,10 @@ fn main() -> ExitCode {
         Command::W3(W3 { series, systems, step, common }) => {
             let asked = [Asked { name: "W3".to_owned(), configuration: "w3.yaml", windows: None }];
             compare(&common, &series, step, &systems, &asked)
+        }
+        Command::W4(W4 { series, functions, systems, step, common }) => {
+            let asked = [Asked { name: "W4".to_owned(), configuration: "w4.yaml", windows: None }];
+            compare(&Common { groups: functions, ..common }, &series, step, &systems, &asked)
         }
         Command::W5(arguments) => recovery(&arguments),
         Command::W6(arguments) => reads(&arguments),
@@ -318,6 +345,7 @@ fn workload(common: &Common, series: u64, step: u32, signal: Signal) -> Result<W
     let series = u32::try_from(series).ok().filter(|series| *series >= step && series % step == 0);
     let series = series.ok_or_else(|| Failure(format!("--series: a multiple of the step, {step}, is wanted")))?;
     let workload = Workload::of_events(series, step, common.events, partitions, signal);
+    let workload = Workload { groups: common.groups, ..workload };
     // Three windows of a minute, the first of which begins 22 s before the first reading; or episodes of half a minute.
     let wanted = if signal == Signal::Episodes { 100 } else { 170 };
     if workload.seconds < wanted {

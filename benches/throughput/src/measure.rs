@@ -6,7 +6,7 @@ use crate::points::{Found, Windows};
 use crate::process::{Process, Usage, pause};
 use crate::systems::{self, Kind, System, Task};
 use crate::workload::Workload;
-use crate::{health, points};
+use crate::{health, points, rules};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,9 @@ pub(crate) struct Cost {
 
 /// Runs a system. The output is checked, and deleted.
 pub(crate) fn run(system: &System, job: &Job<'_>, setting: &Setting<'_>) -> Result<(Cost, Found), Failure> {
+    if let (Kind::Rules(rules), None) = (system.kind, job.windows) {
+        return rules::run(rules, job.workload, setting);
+    }
     let mut broker = Broker::connect(setting.brokers)?;
     let id = testkit::unique(&format!("bench-{}", system.name));
     let output = format!("{id}-out");

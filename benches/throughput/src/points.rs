@@ -203,7 +203,7 @@ mod tests {
     use crate::workload::{START_S, Signal, Workload, identifier};
 
     const WORKLOAD: Workload =
-        Workload { series: 20, step_s: 10, seconds: 200, partitions: 2, signal: Signal::Scattered };
+        Workload { series: 20, step_s: 10, seconds: 200, partitions: 2, signal: Signal::Scattered, groups: 0 };
 
     /// Reduced naively: every second of the window, whether the series reports in it or not.
     fn results(windows: Windows) -> Vec<(u32, i64, String)> {

@@ -31,8 +31,7 @@ impl Server {
     /// Starts one on the configuration of W3.
     pub(crate) fn start(on: &On<'_>) -> Result<Server, Failure> {
         let On { brokers, input, output, workload, folder, log } = *on;
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let listen = free.map_err(|e| Failure::at("a free port", e))?.to_string();
+        let listen = free_address()?;
         let (id, heap, configuration) = ("", "", "w3.yaml");
         let windows = None;
         let task = Task { brokers, id, input, output, workload, windows, folder, heap, listen: &listen, configuration };
@@ -45,6 +44,12 @@ impl Server {
         let endpoint = Endpoint::from_shared(self.address.clone()).map_err(|e| Failure::at(&self.address, e))?;
         Ok(endpoint.connect_lazy())
     }
+}
+
+/// An address of this machine that nobody listens on.
+pub(crate) fn free_address() -> Result<String, Failure> {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    free.map(|address| address.to_string()).map_err(|e| Failure::at("a free port", e))
 }
 
 /// Whether the element's health is told, and known.

@@ -2,7 +2,8 @@
 
 use crate::failure::Failure;
 use crate::points::Windows;
-use crate::workload::{LATENESS_S, Workload};
+use crate::workload::{LATENESS_S, Workload, group, limit};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +17,17 @@ pub(crate) enum Kind {
     Drain(&'static str),
     /// A program for the JVM: its module, its main class and its choices.
     Java(&'static str, &'static str, &'static [&'static str]),
+    /// Evaluates rules on readings that are handed to it: it does not read Kafka. See `rules`.
+    Rules(Rules),
+}
+
+/// The systems that evaluate rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rules {
+    /// vmalert in replay, over VictoriaMetrics.
+    Vmalert,
+    /// Kapacitor, stream tasks.
+    Kapacitor,
 }
 
 /// A system as it is named on the command line and in tables.
@@ -39,7 +51,7 @@ const fn flink(choices: &'static [&'static str]) -> Kind {
 }
 
 /// All that there are.
-pub(crate) const SYSTEMS: [System; 14] = [
+pub(crate) const SYSTEMS: [System; 16] = [
     System { name: "ours", kind: Kind::Ours(&[]), what: "Vitalsign, with persistence" },
     System {
         name: "ours-commits-off",
@@ -98,6 +110,8 @@ pub(crate) const SYSTEMS: [System; 14] = [
         kind: streams(&["guarantee=at_least_once", "store=memory", "last=suppress"]),
         what: "Kafka Streams, at least once, in memory, suppress",
     },
+    System { name: "vmalert", kind: Kind::Rules(Rules::Vmalert), what: "vmalert replay, with VictoriaMetrics" },
+    System { name: "kapacitor", kind: Kind::Rules(Rules::Kapacitor), what: "Kapacitor" },
 ];
 
 /// The systems of these names, separated by commas.
@@ -139,13 +153,17 @@ pub(crate) fn command(system: &System, task: &Task<'_>) -> Result<Command, Failu
             command.args([way, task.brokers, task.input]);
             Ok(command)
         }
+        Kind::Rules(_) => Err(Failure(format!("{} evaluates rules, and is there for health alone", system.name))),
         Kind::Java(module, main, choices) => java(module, main, choices, task),
     }
 }
 
 fn ours(task: &Task<'_>, other: &[(&str, &str)]) -> Result<Command, Failure> {
     let path = task.folder.join("configuration.yaml");
-    let text = configuration(task, other)?;
+    let mut text = configuration(task, other)?;
+    if task.workload.groups > 0 {
+        text.push_str(&checks(task)?);
+    }
     fs::write(&path, text).map_err(|e| Failure::at(path.display(), e))?;
     let mut command = Command::new(beside("vitalsign")?);
     command.arg("run").arg(&path).arg("--store").arg(task.folder.join("store"));
@@ -172,6 +190,36 @@ fn configuration(task: &Task<'_>, other: &[(&str, &str)]) -> Result<String, Fail
     }
     Ok(text)
 }
+
+/// A check function for each group, in the folder beside the configuration, and its check.
+fn checks(task: &Task<'_>) -> Result<String, Failure> {
+    let functions = task.folder.join("functions");
+    fs::create_dir(&functions).map_err(|e| Failure::at(functions.display(), e))?;
+    let mut checks = String::from("\nchecks:\n");
+    for number in 0..task.workload.groups {
+        let (name, limit) = (group(number), limit(number));
+        let path = functions.join(format!("{name}.rhai"));
+        let text = FUNCTION.replace("GROUP", &name).replace("LIMIT", &limit.to_string());
+        fs::write(&path, text).map_err(|e| Failure::at(path.display(), e))?;
+        let _ = writeln!(
+            checks,
+            "  too much in {name}:\n    on: {{ type: sensor, labels: {{ group: {name} }} }}\n    function: {name}\n    \
+             arguments: {{ metric: {{ stream: power, window: batching 10s, downsample: average }} }}"
+        );
+    }
+    Ok(checks)
+}
+
+const FUNCTION: &str = "//! Too much for a sensor of group GROUP.
+
+parameters(#{ metric: metric(\"the power\") });
+
+fn check(p) {
+    let value = p.metric.value;
+    if value >= LIMIT.0 { return critical(`${value.brief()} W, at or above LIMIT W`); }
+    clear(`${value.brief()} W`)
+}
+";
 
 fn java(module: &str, main: &str, choices: &[&str], task: &Task<'_>) -> Result<Command, Failure> {
     let Some(windows) = task.windows else {

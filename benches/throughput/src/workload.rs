@@ -32,6 +32,8 @@ pub(crate) struct Workload {
     pub(crate) partitions: i32,
     /// What is measured.
     pub(crate) signal: Signal,
+    /// Into how many groups series are divided, each with a check function of its own; 0 for none.
+    pub(crate) groups: u32,
 }
 
 /// What the readings are like.
@@ -62,7 +64,7 @@ impl Workload {
     pub(crate) fn of_events(series: u32, step_s: u32, events: u64, partitions: i32, signal: Signal) -> Workload {
         let each_second = u64::from(series / step_s).max(1);
         let seconds = u32::try_from(events / each_second).unwrap_or(u32::MAX);
-        Workload { series, step_s, seconds, partitions, signal }
+        Workload { series, step_s, seconds, partitions, signal, groups: 0 }
     }
 
     /// How many readings there are.
@@ -111,6 +113,11 @@ impl Workload {
         i64::from(series % self.step_s) == (second - START_S) % i64::from(self.step_s)
     }
 
+    /// The group of a series, where there are groups.
+    pub(crate) fn group_of(&self, series: u32) -> Option<String> {
+        (self.groups > 0).then(|| group(series % self.groups))
+    }
+
     /// Where the readings of a series lie.
     fn partition(&self, series: u32) -> usize {
         (mix(u64::from(series)) % self.partitions as u64) as usize
@@ -142,12 +149,14 @@ impl Workload {
         asks: &mut dyn FnMut(i64) -> Next,
     ) -> Result<(), Failure> {
         let names: Vec<String> = (0..self.series).map(identifier).collect();
+        let groups: Vec<Option<String>> = (0..self.groups.max(1)).map(|number| self.group_of(number)).collect();
         let mut batches: Vec<Batch> = (0..self.partitions).map(|_| Batch::new()).collect();
         let mut value = Vec::with_capacity(128);
         for second in START_S..self.end_s() {
             for series in self.due(second) {
                 let (name, partition) = (&names[series as usize], self.partition(series));
-                reading(&mut value, name, second * 1000, self.hundredths(series, second));
+                let group = groups[series as usize % groups.len()].as_deref();
+                reading(&mut value, name, group, second * 1000, self.hundredths(series, second));
                 let batch = &mut batches[partition];
                 batch.push(second * 1000, name.as_bytes(), &value);
                 if batch.len() >= BATCH_BYTES {
@@ -165,24 +174,53 @@ impl Workload {
                 Next::Stop => return broker.settle(),
             }
         }
-        for step in 1..=CLOSING_RECORDS {
-            let at_ms = (self.end_s() + step * CLOSING_STEP_S) * 1000;
-            for (partition, batch) in batches.iter_mut().enumerate() {
-                let name = format!("{CLOSING}{partition}");
-                // The first one is what ends a run that asks for health: nothing that is asked for comes behind it.
-                reading(&mut value, &name, at_ms, if step == 1 { 500_000 } else { 100_000 });
-                batch.push(at_ms, name.as_bytes(), &value);
-            }
+        for (partition, second, hundredths) in self.closing() {
+            let name = format!("{CLOSING}{partition}");
+            reading(&mut value, &name, groups[0].as_deref(), second * 1000, hundredths);
+            batches[partition].push(second * 1000, name.as_bytes(), &value);
         }
         for (partition, batch) in batches.iter_mut().enumerate() {
             send(broker, topic, partition, batch)?;
         }
         broker.settle()
     }
+
+    /// Gives each reading in the order of time, and then those that close windows, with their partition for a series.
+    pub(crate) fn each(&self, take: &mut dyn FnMut(Result<u32, usize>, i64, u64) -> Next) {
+        for second in START_S..self.end_s() {
+            for series in self.due(second) {
+                if let Next::Stop = take(Ok(series), second, self.hundredths(series, second)) {
+                    return;
+                }
+            }
+        }
+        for (partition, second, hundredths) in self.closing() {
+            take(Err(partition), second, hundredths);
+        }
+    }
+
+    /// What comes behind the last reading: partition, second and value. The first of each partition is what ends a run
+    /// that asks for health: nothing that is asked for comes behind it.
+    fn closing(&self) -> impl Iterator<Item = (usize, i64, u64)> + use<> {
+        let (end, partitions) = (self.end_s(), self.partitions as usize);
+        let value = |step| if step == 1 { 500_000 } else { 100_000 };
+        (1..=CLOSING_RECORDS)
+            .flat_map(move |step| (0..partitions).map(move |of| (of, end + step * CLOSING_STEP_S, value(step))))
+    }
 }
 
 fn send(broker: &mut Broker, topic: &str, partition: usize, batch: &mut Batch) -> Result<(), Failure> {
     batch.take().map_or(Ok(()), |bytes| broker.produce(topic, partition as i32, bytes))
+}
+
+/// The name of a group, and of its check function.
+pub(crate) fn group(number: u32) -> String {
+    format!("g{number:04}")
+}
+
+/// From where on a group's function finds too much: somewhere between what is usual and what an episode brings.
+pub(crate) fn limit(number: u32) -> u32 {
+    2000 + number % 2000
 }
 
 /// The name of a series.
@@ -195,10 +233,14 @@ pub(crate) fn series_of(identifier: &str) -> Option<u32> {
     identifier.strip_prefix("sensor-")?.parse().ok()
 }
 
-fn reading(to: &mut Vec<u8>, identifier: &str, at_ms: i64, hundredths: u64) {
+fn reading(to: &mut Vec<u8>, identifier: &str, group: Option<&str>, at_ms: i64, hundredths: u64) {
     to.clear();
     to.extend_from_slice(b"{\"identifier\":\"");
     to.extend_from_slice(identifier.as_bytes());
+    if let Some(group) = group {
+        to.extend_from_slice(b"\",\"group\":\"");
+        to.extend_from_slice(group.as_bytes());
+    }
     to.extend_from_slice(b"\",\"timestamp\":");
     decimal(to, at_ms as u64);
     to.extend_from_slice(b",\"valueInW\":");
@@ -240,7 +282,7 @@ mod tests {
     #[test]
     fn a_reading_is_the_text_that_the_workload_names() {
         let mut text = Vec::new();
-        reading(&mut text, "sensor-000123", 1_645_564_942_000, 123_456);
+        reading(&mut text, "sensor-000123", None, 1_645_564_942_000, 123_456);
         let wanted = r#"{"identifier":"sensor-000123","timestamp":1645564942000,"valueInW":1234.56}"#;
         assert_eq!(String::from_utf8(text).expect("text"), wanted);
     }

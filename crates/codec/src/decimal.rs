@@ -53,7 +53,7 @@ pub(crate) struct Decimal {
     /// All digits as one whole number.
     digits: u64,
     /// How many of them stand behind the point.
-    places: usize,
+    places: u8,
     /// Whether that is all: there is no exponent, and the digits have not overflowed.
     whole: bool,
 }
@@ -87,7 +87,7 @@ impl Decimal {
                 return None;
             }
         }
-        Some((Decimal { negative, digits, places, whole }, at))
+        Some((Decimal { negative, digits, places: places as u8, whole }, at))
     }
 
     /// Reads digits alone, after a minus perhaps, and gives the place behind them.
@@ -106,7 +106,7 @@ impl Decimal {
         if !self.whole || self.digits > 1 << 53 {
             return None;
         }
-        let size = self.digits as i64 as f64 / POWERS[self.places] as i64 as f64;
+        let size = self.digits as i64 as f64 / POWERS[usize::from(self.places)] as i64 as f64;
         Some(if self.negative { -size } else { size })
     }
 
@@ -122,9 +122,10 @@ impl Decimal {
     pub(crate) fn time(self, unit: TimeUnit) -> Option<Time> {
         let TimeUnit::Power(power) = unit else { return None };
         let power = usize::try_from(power).ok().filter(|_| self.whole)?;
-        let size = match power.checked_sub(self.places) {
+        let places = usize::from(self.places);
+        let size = match power.checked_sub(places) {
             Some(power) => self.digits.checked_mul(POWERS[power])?,
-            None => self.digits / POWERS[self.places - power],
+            None => self.digits / POWERS[places - power],
         };
         let nanos = i64::try_from(size).ok()?;
         Some(Time::from_nanos(if self.negative { -nanos } else { nanos }))

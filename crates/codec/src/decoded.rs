@@ -1,6 +1,7 @@
 //! Where decoders put what they find: one buffer of bytes, and samples and events that point into it.
 //! It is kept from record to record, so that the steady state allocates nothing.
 
+use crate::shape::Shape;
 use crate::tape::Tape;
 use model::{Labels, Reason, Time};
 use std::ops::Range;
@@ -25,6 +26,8 @@ pub struct Decoded {
     pub rejects: Vec<Reject>,
     /// The document that is being read, kept for its memory.
     pub(crate) tape: Tape,
+    /// The shape of the document that was read last.
+    pub(crate) shape: Shape,
     /// The length of `bytes` before the record that is being read.
     start: usize,
     /// How many bytes were written for that record, those that were taken back again too.

@@ -8,9 +8,10 @@ use crate::decimal::{TimeUnit, number};
 use crate::json::KindPlan;
 use crate::mapping::{Label, LabelSource, MAX_TIME_BYTES, TimePlan, write_beside};
 use crate::pointer::{Part, Pointer, Template};
-use crate::scan::{Found, MAX_WANTED, Wanted};
+use crate::scan::{Found, MAX_WANTED, Span, Wanted};
 use crate::{Decoded, Kind, Message};
 use model::Time;
+use std::sync::Arc;
 
 /// Longer records go the other way, where what they may cost is counted.
 const MAX_BYTES: usize = 64 << 10;
@@ -21,7 +22,7 @@ const MAX_NAME_BYTES: usize = 4 << 10;
 
 /// A plan in which values have become numbers of what a scan finds.
 pub(crate) struct Direct {
-    wanted: Wanted,
+    wanted: Arc<Wanted>,
     /// Name and value; at least one.
     values: Vec<(Vec<Piece>, usize)>,
     labels: Vec<DirectLabel>,
@@ -106,30 +107,34 @@ impl Direct {
         };
         let name_bytes: usize = labels.iter().map(|label| label.name.len()).sum();
         let few = compiler.uses <= MAX_USES && name_bytes <= MAX_NAME_BYTES;
-        few.then_some(Direct { wanted: compiler.wanted, values, labels, time: time_value, unit: time.unit, kind })
+        few.then_some(Direct {
+            wanted: Arc::new(compiler.wanted),
+            values,
+            labels,
+            time: time_value,
+            unit: time.unit,
+            kind,
+        })
     }
 
     /// Adds what the message holds; nothing where it is for the other way to say. Then what was added is to be
     /// taken back.
     pub(crate) fn decode(&self, message: &Message<'_>, out: &mut Decoded) -> Option<()> {
         let text = message.value;
-        if text.len() > MAX_BYTES || !(text.is_ascii() || std::str::from_utf8(text).is_ok()) {
-            return None;
-        }
         let mut found = [Found::Missing; MAX_WANTED];
-        self.wanted.scan(text, &mut found)?;
+        self.find(text, out, &mut found)?;
         let time = self.time(&found, message)?;
-        let kind = self.kind(&found)?;
+        let kind = self.kind(&found, text)?;
         let mut any = false;
         for (name, value) in &self.values {
             let value = match found[*value] {
                 Found::Missing if self.values.len() > 1 => continue,
-                Found::Number(text, decimal) => decimal.value().or_else(|| number(str(text)?))?,
-                Found::Text(text) => number(str(text)?)?,
+                Found::Number(span, decimal) => decimal.value().or_else(|| number(str(text, span)?))?,
+                Found::Text(span) => number(str(text, span)?)?,
                 _ => return None,
             };
             let start = out.place();
-            if !value.is_finite() || !fill(name, &found, out) || out.place() == start {
+            if !value.is_finite() || !fill(name, &found, text, out) || out.place() == start {
                 return None;
             }
             for label in &self.labels {
@@ -141,22 +146,38 @@ impl Direct {
         any.then_some(())
     }
 
-    fn time(&self, found: &[Found<'_>; MAX_WANTED], message: &Message<'_>) -> Option<Time> {
+    /// Finds the wanted values: by the shape of the document before, otherwise by a scan.
+    fn find(&self, text: &[u8], out: &mut Decoded, found: &mut [Found; MAX_WANTED]) -> Option<()> {
+        if text.len() > MAX_BYTES {
+            return None;
+        }
+        if out.shape.read(&self.wanted, text, found).is_some() {
+            return Some(());
+        }
+        *found = [Found::Missing; MAX_WANTED];
+        std::str::from_utf8(text).ok()?;
+        out.shape.scan(&self.wanted, text, found)
+    }
+
+    fn time(&self, found: &[Found; MAX_WANTED], message: &Message<'_>) -> Option<Time> {
         let Some(number) = self.time else { return message.time };
         match found[number] {
             Found::Missing | Found::Null => message.time,
-            Found::Number(text, _) | Found::Text(text) if text.len() > MAX_TIME_BYTES => None,
-            Found::Number(text, decimal) => decimal.time(self.unit).or_else(|| self.unit.read(str(text)?)),
-            Found::Text(text) => self.unit.read(str(text)?),
+            Found::Number(span, _) | Found::Text(span) if span.end() - span.start() > MAX_TIME_BYTES => None,
+            Found::Number(span, decimal) => {
+                decimal.time(self.unit).or_else(|| self.unit.read(str(message.value, span)?))
+            }
+            Found::Text(span) => self.unit.read(str(message.value, span)?),
             Found::Boolean(_) => None,
         }
     }
 
-    fn kind(&self, found: &[Found<'_>; MAX_WANTED]) -> Option<Kind> {
+    fn kind(&self, found: &[Found; MAX_WANTED], text: &[u8]) -> Option<Kind> {
         match &self.kind {
             DirectKind::Constant(kind) => Some(*kind),
             DirectKind::Word(number, words) => {
-                let Found::Text(text) = found[*number] else { return None };
+                let Found::Text(span) = found[*number] else { return None };
+                let text = &text[span.start()..span.end()];
                 words.iter().find(|(word, _)| word.as_bytes() == text).map(|(_, kind)| *kind)
             }
         }
@@ -164,11 +185,11 @@ impl Direct {
 }
 
 /// Appends a label; takes it back where it has no value.
-fn write_label(label: &DirectLabel, found: &[Found<'_>; MAX_WANTED], message: &Message<'_>, out: &mut Decoded) {
+fn write_label(label: &DirectLabel, found: &[Found; MAX_WANTED], message: &Message<'_>, out: &mut Decoded) {
     let start = out.bytes.len();
     out.text(&label.name);
     let written = match &label.source {
-        Source::Document(pieces) => fill(pieces, found, out),
+        Source::Document(pieces) => fill(pieces, found, message.value, out),
         Source::Beside(source) => write_beside(source, message, out),
     };
     if !written {
@@ -177,20 +198,20 @@ fn write_label(label: &DirectLabel, found: &[Found<'_>; MAX_WANTED], message: &M
 }
 
 /// Appends a text; says whether all of it was there.
-fn fill(pieces: &[Piece], found: &[Found<'_>; MAX_WANTED], out: &mut Decoded) -> bool {
+fn fill(pieces: &[Piece], found: &[Found; MAX_WANTED], text: &[u8], out: &mut Decoded) -> bool {
     pieces.iter().all(|piece| {
-        let text = match piece {
+        let piece = match piece {
             Piece::Text(text) => text.as_bytes(),
-            Piece::Value(number) => match found[*number] {
-                Found::Missing | Found::Null => return false,
-                Found::Boolean(text) | Found::Number(text, _) | Found::Text(text) => text,
+            Piece::Value(number) => match found[*number].span() {
+                Some(span) => &text[span.start()..span.end()],
+                None => return false,
             },
         };
-        out.bytes.extend_from_slice(text);
+        out.bytes.extend_from_slice(piece);
         true
     })
 }
 
-fn str(text: &[u8]) -> Option<&str> {
-    std::str::from_utf8(text).ok()
+fn str(text: &[u8], span: Span) -> Option<&str> {
+    std::str::from_utf8(&text[span.start()..span.end()]).ok()
 }

@@ -3,9 +3,10 @@
 //! before they are read. In a tag a backslash stands for itself unless a comma, an equals sign or a
 //! space follows: what Telegraf writes for a line feed there cannot be told from a backslash and an n.
 
-use crate::decimal::{TimeUnit, number};
+use crate::decimal::{Decimal, TimeUnit, number};
 use crate::decoded::{Fault, shorten};
 use crate::mapping::{keep, no_time, not_wanted};
+use crate::words::{below, equal, find};
 use crate::{Decoded, Decoder, Kind, Message, Plan, Settings};
 use model::{Reason, Time};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub(crate) fn plan(settings: &Settings) -> Plan {
 impl Decoder for InfluxPlan {
     fn decode(&self, message: &Message<'_>, out: &mut Decoded) -> Result<(), Fault> {
         let text = message.value;
-        let valid = std::str::from_utf8(text).is_ok();
+        let valid = text.is_ascii() || std::str::from_utf8(text).is_ok();
         let mut at = 0;
         while at < text.len() {
             let start = at;
@@ -118,16 +119,20 @@ impl InfluxPlan {
 
     fn time(&self, text: &[u8], at: &mut usize) -> Result<Option<Time>, Fault> {
         let start = *at;
-        let digits = token(text, at, b" ");
-        skip_spaces(text, at);
-        if digits.is_empty() {
+        if ends(text, start) {
             return Ok(None);
         }
-        let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
-        if unsigned.is_empty() || !unsigned.iter().all(u8::is_ascii_digit) || !ends(text, *at) {
+        let Some((decimal, end)) = Decimal::read_whole(text, start) else {
+            return broken(text, start, "a time and the end of the line");
+        };
+        *at = end;
+        skip_spaces(text, at);
+        if !ends(text, *at) {
             return broken(text, start, "a time and the end of the line");
         }
-        let time = std::str::from_utf8(digits).ok().and_then(|digits| self.unit.read(digits));
+        let digits = &text[start..end];
+        let read = || std::str::from_utf8(digits).ok().and_then(|digits| self.unit.read(digits));
+        let time = decimal.time(self.unit).or_else(read);
         time.map(Some).ok_or_else(|| Fault::part(Reason::BadTime, format!("time is `{}`", shorten(digits))))
     }
 }
@@ -139,6 +144,18 @@ fn value(text: &[u8], at: &mut usize, key: &[u8], out: &mut Decoded) -> Result<O
         Ok(None)
     };
     let start = *at;
+    // Most values are numbers as JSON writes them, or whole ones.
+    if let Some((decimal, end)) = Decimal::read(text, start) {
+        let value = match (text.get(end), text.get(end + 1)) {
+            (None | Some(b',' | b' '), _) => decimal.value().map(|value| (value, end)),
+            (Some(b'i'), None | Some(b',' | b' ')) => decimal.integer().map(|whole| (whole as f64, end + 1)),
+            _ => None,
+        };
+        if let Some((value, end)) = value {
+            *at = end;
+            return Ok(Some(value));
+        }
+    }
     if text.get(start) == Some(&b'"') {
         let mut end = start + 1;
         loop {
@@ -175,7 +192,10 @@ fn broken<T>(text: &[u8], at: usize, wanted: &str) -> Result<T, Fault> {
 /// What lies before the next of `stops` that has no backslash before it, or before the line's end.
 fn token<'a>(text: &'a [u8], at: &mut usize, stops: &[u8]) -> &'a [u8] {
     let start = *at;
-    while let Some(byte) = text.get(*at) {
+    loop {
+        *at =
+            find(text, *at, |word| below(word, b' ' + 1) | equal(word, b',') | equal(word, b'=') | equal(word, b'\\'));
+        let Some(byte) = text.get(*at) else { break };
         match byte {
             b'\n' | b'\r' if ends(text, *at) => break,
             b'\\' if text.get(*at + 1).is_some_and(|next| b",= ".contains(next)) => *at += 2,
@@ -199,6 +219,9 @@ fn ends(text: &[u8], at: usize) -> bool {
 
 /// Appends the text without the backslashes that stand before one of `special`.
 fn unescape(raw: &[u8], special: &[u8], out: &mut Decoded) {
+    if find(raw, 0, |word| below(word, 1) | equal(word, b'\\')) == raw.len() {
+        return out.text(raw);
+    }
     let mut rest = raw;
     while let Some(place) = rest.iter().position(|byte| *byte == b'\\') {
         let (before, after) = rest.split_at(place);

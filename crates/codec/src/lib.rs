@@ -23,6 +23,7 @@ mod pointer;
 mod protobuf;
 mod scan;
 mod settings;
+mod shape;
 mod tape;
 mod words;
 

@@ -18,6 +18,7 @@ const MAX_WANTED_DEPTH: usize = 16;
 const MAX_SKIPPED_DEPTH: usize = 64;
 
 /// Which values are wanted, as a tree of objects.
+#[derive(Debug)]
 pub(crate) struct Wanted {
     /// The document's members first.
     objects: Vec<Vec<Member>>,
@@ -26,6 +27,7 @@ pub(crate) struct Wanted {
 }
 
 /// A member that is wanted, or leads to such.
+#[derive(Debug)]
 struct Member {
     /// The key and the quote behind it in words of eight bytes: which bits of each count, and what they are.
     words: Vec<(u64, u64)>,
@@ -35,7 +37,7 @@ struct Member {
     then: Then,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Then {
     /// It is the wanted value of this number.
     Value(usize),
@@ -45,14 +47,55 @@ enum Then {
 
 /// A value that was wanted.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Found<'a> {
+pub(crate) enum Found {
     Missing,
     Null,
-    Boolean(&'a [u8]),
-    /// A number, and its text.
-    Number(&'a [u8], Decimal),
-    /// A string without escapes.
-    Text(&'a [u8]),
+    Boolean(Span),
+    /// A number, where it stands and what it is.
+    Number(Span, Decimal),
+    /// A string, which has no escapes.
+    Text(Span),
+}
+
+/// What is to be known of a number or a string to find it in the next document.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scalar {
+    /// Which of the wanted values it is, if any.
+    pub(crate) number: Option<usize>,
+    /// Whether it is a string; otherwise it is a number.
+    pub(crate) text: bool,
+}
+
+/// Where a value stands in its document; of a string what is between the quotes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span(u32, u32);
+
+impl Span {
+    #[inline]
+    pub(crate) fn new(start: usize, end: usize) -> Span {
+        Span(start as u32, end as u32)
+    }
+
+    #[inline]
+    pub(crate) fn start(self) -> usize {
+        self.0 as usize
+    }
+
+    #[inline]
+    pub(crate) fn end(self) -> usize {
+        self.1 as usize
+    }
+}
+
+impl Found {
+    /// Where it stands, if it is there and no null.
+    #[inline]
+    pub(crate) fn span(&self) -> Option<Span> {
+        match *self {
+            Found::Missing | Found::Null => None,
+            Found::Boolean(span) | Found::Number(span, _) | Found::Text(span) => Some(span),
+        }
+    }
 }
 
 impl Wanted {
@@ -102,8 +145,14 @@ impl Wanted {
     }
 
     /// Reads a text that is one document, and UTF-8: what is found of each wanted value goes to its number.
-    pub(crate) fn scan<'a>(&self, text: &'a [u8], found: &mut [Found<'a>; MAX_WANTED]) -> Option<()> {
-        let mut scan = Scan { text, at: 0 };
+    /// All numbers and strings are shown to `seen` in their order.
+    pub(crate) fn scan(
+        &self,
+        text: &[u8],
+        found: &mut [Found; MAX_WANTED],
+        seen: &mut dyn FnMut(Scalar, Span),
+    ) -> Option<()> {
+        let mut scan = Scan { text, at: 0, seen };
         scan.space();
         scan.expect(b'{')?;
         scan.object(self, 0, found)?;
@@ -115,11 +164,12 @@ impl Wanted {
 struct Scan<'a> {
     text: &'a [u8],
     at: usize,
+    seen: &'a mut dyn FnMut(Scalar, Span),
 }
 
-impl<'a> Scan<'a> {
+impl Scan<'_> {
     /// Reads the members of an object in which something is wanted, behind its brace.
-    fn object(&mut self, wanted: &Wanted, object: usize, found: &mut [Found<'a>; MAX_WANTED]) -> Option<()> {
+    fn object(&mut self, wanted: &Wanted, object: usize, found: &mut [Found; MAX_WANTED]) -> Option<()> {
         let members = &wanted.objects[object];
         let mut entered = 0_u64;
         self.space();
@@ -137,7 +187,7 @@ impl<'a> Scan<'a> {
                 None => self.skip(0)?,
                 Some(Then::Value(number)) => {
                     let Found::Missing = found[number] else { return None };
-                    found[number] = self.scalar()?;
+                    found[number] = self.scalar(Some(number))?;
                 }
                 Some(Then::Object(object)) => {
                     let bit = 1_u64.checked_shl(object as u32)?;
@@ -177,18 +227,21 @@ impl<'a> Scan<'a> {
         })
     }
 
-    fn scalar(&mut self) -> Option<Found<'a>> {
+    fn scalar(&mut self, number: Option<usize>) -> Option<Found> {
         match self.peek()? {
             b'"' => {
                 self.at += 1;
-                let (text, plain) = self.string()?;
-                plain.then_some(Found::Text(text))
+                let (span, plain) = self.string()?;
+                (self.seen)(Scalar { number, text: true }, span);
+                (plain || number.is_none()).then_some(Found::Text(span))
             }
             b'-' | b'0'..=b'9' => {
                 let start = self.at;
                 let (decimal, end) = Decimal::read(self.text, start)?;
                 self.at = end;
-                Some(Found::Number(&self.text[start..end], decimal))
+                let span = Span::new(start, end);
+                (self.seen)(Scalar { number, text: false }, span);
+                Some(Found::Number(span, decimal))
             }
             b'n' => self.word(b"null").map(|_| Found::Null),
             b't' => self.word(b"true").map(Found::Boolean),
@@ -200,13 +253,9 @@ impl<'a> Scan<'a> {
     /// Passes over a value of which nothing is wanted.
     fn skip(&mut self, depth: usize) -> Option<()> {
         let end = match self.peek()? {
-            b'"' => {
-                self.at += 1;
-                return self.string().map(|_| ());
-            }
             b'{' => b'}',
             b'[' => b']',
-            _ => return self.scalar().map(|_| ()),
+            _ => return self.scalar(None).map(|_| ()),
         };
         if depth == MAX_SKIPPED_DEPTH {
             return None;
@@ -234,29 +283,17 @@ impl<'a> Scan<'a> {
 
     /// Reads a string behind its first quote: what is between the quotes, and whether that is its text.
     #[inline]
-    fn string(&mut self) -> Option<(&'a [u8], bool)> {
-        let (start, mut plain) = (self.at, true);
-        loop {
-            self.at = find(self.text, self.at, |word| below(word, 0x20) | equal(word, b'"') | equal(word, b'\\'));
-            match self.peek()? {
-                b'"' => break,
-                b'\\' => {
-                    plain = false;
-                    self.at += escape(&self.text[self.at..])?.1;
-                }
-                _ => return None,
-            }
-        }
-        let text = &self.text[start..self.at];
-        self.at += 1;
-        Some((text, plain))
+    fn string(&mut self) -> Option<(Span, bool)> {
+        let start = self.at;
+        let (end, plain) = string(self.text, start)?;
+        self.at = end + 1;
+        Some((Span::new(start, end), plain))
     }
 
-    fn word(&mut self, word: &[u8]) -> Option<&'a [u8]> {
-        let found = &self.text[self.at..];
-        let found = found.get(..word.len()).filter(|found| *found == word)?;
+    fn word(&mut self, word: &[u8]) -> Option<Span> {
+        let start = self.at;
         self.at += word.len();
-        Some(found)
+        (self.text.get(start..self.at)? == word).then_some(Span::new(start, self.at))
     }
 
     /// Behind an element: whether it was the last. Otherwise the next one begins here.
@@ -288,6 +325,23 @@ impl<'a> Scan<'a> {
     fn space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.get(self.at) {
             self.at += 1;
+        }
+    }
+}
+
+/// Reads a string behind its first quote: the place of its last one, and whether there is no escape between them.
+#[inline]
+pub(crate) fn string(text: &[u8], mut at: usize) -> Option<(usize, bool)> {
+    let mut plain = true;
+    loop {
+        at = find(text, at, |word| below(word, 0x20) | equal(word, b'"') | equal(word, b'\\'));
+        match text.get(at)? {
+            b'"' => return Some((at, plain)),
+            b'\\' => {
+                plain = false;
+                at += escape(&text[at..])?.1;
+            }
+            _ => return None,
         }
     }
 }

@@ -4,8 +4,9 @@ use crate::failure::Failure;
 use crate::process::Process;
 use crate::systems::{self, SYSTEMS, Task};
 use crate::workload::Workload;
+use api::v1::engine_client::EngineClient;
 use api::v1::health_client::HealthClient;
-use api::v1::{GetElementRequest, State};
+use api::v1::{GetElementRequest, ListSourcesRequest, State};
 use std::net::TcpListener;
 use std::path::Path;
 use tonic::transport::{Channel, Endpoint};
@@ -50,6 +51,18 @@ impl Server {
 pub(crate) fn free_address() -> Result<String, Failure> {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     free.map(|address| address.to_string()).map_err(|e| Failure::at("a free port", e))
+}
+
+/// How many records a server had read at its last commit.
+pub(crate) fn records(listen: &str) -> Result<u64, Failure> {
+    let place = || format!("gRPC at {listen}");
+    let answer = runtime()?.block_on(async {
+        let endpoint = Endpoint::from_shared(format!("http://{listen}")).map_err(|e| Failure::at(place(), e))?;
+        let channel = endpoint.connect().await.map_err(|e| Failure::at(place(), e))?;
+        let sources = EngineClient::new(channel).list_sources(ListSourcesRequest::default()).await;
+        sources.map_err(|status| Failure::at(place(), status.message()))
+    });
+    Ok(answer?.into_inner().sources.iter().map(|source| source.records).sum())
 }
 
 /// Whether the element's health is told, and known.

@@ -173,9 +173,21 @@ impl Decoded {
     }
 
     /// Appends a part of a raw series key.
+    #[inline]
     pub(crate) fn text(&mut self, text: &[u8]) {
         self.written += text.len();
         self.bytes.extend_from_slice(text);
+    }
+
+    /// Appends parts of a raw series key that have other bytes at these places between them.
+    pub(crate) fn keyed(&mut self, text: &[u8], places: &[usize]) -> Range<u32> {
+        let start = self.bytes.len();
+        self.text(text);
+        self.written -= places.len();
+        for place in places {
+            self.bytes[start + place] = SEPARATOR;
+        }
+        start as u32..self.place()
     }
 
     /// Ends a part of a raw series key.
@@ -184,6 +196,7 @@ impl Decoded {
     }
 
     /// Appends what lies at an earlier place once more.
+    #[inline]
     pub(crate) fn again(&mut self, range: Range<u32>) -> Result<(), Fault> {
         self.written += range.len();
         self.room()?;
@@ -211,6 +224,7 @@ impl Decoded {
     }
 
     /// Fails where the record has unfolded to more than may be held for it.
+    #[inline]
     pub(crate) fn room(&self) -> Result<(), Fault> {
         // Ranges are of 32 bits: a buffer that is never cleared must not outgrow them.
         if self.unfolded() > MAX_UNFOLDED_BYTES || self.bytes.len() > u32::MAX as usize / 2 {

@@ -9,10 +9,14 @@ use crate::mapping::{keep, no_time, not_wanted};
 use crate::words::{below, equal, find};
 use crate::{Decoded, Decoder, Kind, Message, Plan, Settings};
 use model::{Reason, Time};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The settings that mean something here.
 pub(crate) const SETTINGS: &[&str] = &["time_unit"];
+
+/// Headers of more tags are read by tokens.
+const MAX_PLAIN_TAGS: usize = 16;
 
 struct InfluxPlan {
     unit: TimeUnit,
@@ -59,31 +63,10 @@ impl InfluxPlan {
             return Ok(());
         }
         // Measurement and tags are written once, and copied into the key of each field.
-        let start = out.place();
-        let measurement = token(text, at, b", ");
-        if measurement.is_empty() {
-            return broken(text, *at, "a measurement");
-        }
-        unescape(measurement, b", ", out);
-        let tags = out.place();
-        let measurement = start..tags;
-        while text.get(*at) == Some(&b',') {
-            *at += 1;
-            let key = token(text, at, b",= ");
-            if key.is_empty() || text.get(*at) != Some(&b'=') {
-                return broken(text, *at, "a tag");
-            }
-            *at += 1;
-            let value = token(text, at, b", ");
-            if value.is_empty() {
-                return broken(text, *at, "the value of a tag");
-            }
-            out.separate();
-            unescape(key, b",= ", out);
-            out.separate();
-            unescape(value, b",= ", out);
-        }
-        let tags = tags..out.place();
+        let (measurement, tags) = match plain_header(text, at, out) {
+            Some(header) => header,
+            None => header(text, at, out)?,
+        };
         if text.get(*at) != Some(&b' ') {
             return broken(text, *at, "a space and fields");
         }
@@ -135,6 +118,64 @@ impl InfluxPlan {
         let time = decimal.time(self.unit).or_else(read);
         time.map(Some).ok_or_else(|| Fault::part(Reason::BadTime, format!("time is `{}`", shorten(digits))))
     }
+}
+
+/// Writes measurement and tags, as parts of a raw series key, and says where they lie.
+fn header(text: &[u8], at: &mut usize, out: &mut Decoded) -> Result<(Range<u32>, Range<u32>), Fault> {
+    let start = out.place();
+    let measurement = token(text, at, b", ");
+    if measurement.is_empty() {
+        return broken(text, *at, "a measurement");
+    }
+    unescape(measurement, b", ", out);
+    let tags = out.place();
+    while text.get(*at) == Some(&b',') {
+        *at += 1;
+        let key = token(text, at, b",= ");
+        if key.is_empty() || text.get(*at) != Some(&b'=') {
+            return broken(text, *at, "a tag");
+        }
+        *at += 1;
+        let value = token(text, at, b", ");
+        if value.is_empty() {
+            return broken(text, *at, "the value of a tag");
+        }
+        out.separate();
+        unescape(key, b",= ", out);
+        out.separate();
+        unescape(value, b",= ", out);
+    }
+    Ok((start..tags, tags..out.place()))
+}
+
+/// Does as `header` for one without a backslash, or nothing at all: such a header is a key already, but for the
+/// separators. It gives up on whatever is broken, too.
+fn plain_header(text: &[u8], at: &mut usize, out: &mut Decoded) -> Option<(Range<u32>, Range<u32>)> {
+    let mut places = [0; 2 * MAX_PLAIN_TAGS];
+    let (mut count, mut part, mut end) = (0, *at, *at);
+    loop {
+        // In turn there come a comma, and the first equals sign behind it. A space ends the header.
+        let in_key = count % 2 == 1;
+        end = find(text, end, |word| {
+            let equals = if in_key { equal(word, b'=') } else { 0 };
+            below(word, b' ' + 1) | equal(word, b',') | equal(word, b'\\') | equals
+        });
+        let byte = *text.get(end)?;
+        if end == part || byte != b' ' && byte != if in_key { b'=' } else { b',' } || in_key && byte == b' ' {
+            return None;
+        }
+        if byte == b' ' {
+            break;
+        }
+        *places.get_mut(count)? = end - *at;
+        (count, end) = (count + 1, end + 1);
+        part = end;
+    }
+    let places = &places[..count];
+    let range = out.keyed(&text[*at..end], places);
+    let tags = range.start + places.first().map_or(range.len(), |place| *place) as u32;
+    *at = end;
+    Some((range.start..tags, tags..range.end))
 }
 
 /// Reads the value of a field; gives nothing where it is no number, which is counted.

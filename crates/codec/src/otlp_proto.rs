@@ -4,7 +4,7 @@
 //! its contents hang on, and once for the contents. A request that is broken anywhere is refused whole.
 
 use crate::decoded::Fault;
-use crate::protobuf::{Wire, fields, text};
+use crate::protobuf::{Wire, fields, text, text_bytes};
 use crate::{Decoded, Decoder, Kind, Message, Plan, Settings};
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
@@ -91,7 +91,7 @@ impl OtlpPlan {
                 }
             }
             if !name.is_empty() {
-                write_label("otel.scope.name", name, out);
+                write_label(b"otel.scope.name", name.as_bytes(), out);
             }
             let labels = start..out.place();
             for metric in children(scope_metrics, 2) {
@@ -232,20 +232,20 @@ fn write_key(
     Ok(start..out.place())
 }
 
-fn write_label(name: &str, value: &str, out: &mut Decoded) {
+fn write_label(name: &[u8], value: &[u8], out: &mut Decoded) {
     out.separate();
-    out.text(name.as_bytes());
+    out.text(name);
     out.separate();
-    out.text(value.as_bytes());
+    out.text(value);
 }
 
 /// Appends an attribute as a label: its value as text, arrays and maps as JSON.
 fn write_attribute(message: &[u8], out: &mut Decoded) -> Result<(), Fault> {
     let (key, value) = key_value(message)?;
-    write_label(key, "", out);
+    write_label(key, b"", out);
     match any_value(value)? {
         Any::Nothing => {}
-        Any::Text(text) => out.text(text.as_bytes()),
+        Any::Text(text) => out.text(text),
         Any::Bytes(bytes) => write(out, format_args!("{}", Base64Display::new(bytes, &STANDARD))),
         Any::Double(value) => write_double(value, out),
         Any::Boolean(_) | Any::Int(_) | Any::Array(_) | Any::Map(_) => write_json(value, 0, out)?,
@@ -256,7 +256,8 @@ fn write_attribute(message: &[u8], out: &mut Decoded) -> Result<(), Fault> {
 /// The value of an attribute.
 enum Any<'a> {
     Nothing,
-    Text(&'a str),
+    /// UTF-8.
+    Text(&'a [u8]),
     Boolean(bool),
     Int(i64),
     Double(f64),
@@ -265,11 +266,12 @@ enum Any<'a> {
     Bytes(&'a [u8]),
 }
 
-fn key_value(message: &[u8]) -> Result<(&str, &[u8]), Fault> {
-    let (mut key, mut value): (_, &[u8]) = ("", &[]);
+/// The key of an attribute, which is UTF-8, and its value's message.
+fn key_value(message: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
+    let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
     for field in fields(message) {
         match field? {
-            (1, Wire::Bytes(bytes)) => key = text(bytes)?,
+            (1, Wire::Bytes(bytes)) => key = text_bytes(bytes)?,
             (2, Wire::Bytes(bytes)) => value = bytes,
             _ => {}
         }
@@ -281,7 +283,7 @@ fn any_value(message: &[u8]) -> Result<Any<'_>, Fault> {
     let mut any = Any::Nothing;
     for field in fields(message) {
         match field? {
-            (1, Wire::Bytes(bytes)) => any = Any::Text(text(bytes)?),
+            (1, Wire::Bytes(bytes)) => any = Any::Text(text_bytes(bytes)?),
             (2, Wire::Varint(value)) => any = Any::Boolean(value != 0),
             (3, Wire::Varint(value)) => any = Any::Int(value as i64),
             (4, Wire::Fixed64(bits)) => any = Any::Double(f64::from_bits(bits)),
@@ -301,7 +303,7 @@ fn write_json(value: &[u8], depth: usize, out: &mut Decoded) -> Result<(), Fault
     }
     match any_value(value)? {
         Any::Nothing => out.text(b"null"),
-        Any::Text(text) => write_json_string(text, out),
+        Any::Text(bytes) => write_json_string(text(bytes)?, out),
         Any::Boolean(value) => write(out, format_args!("{value}")),
         Any::Int(value) => write(out, format_args!("{value}")),
         Any::Double(value) if value.is_finite() => write_double(value, out),
@@ -320,7 +322,7 @@ fn write_json(value: &[u8], depth: usize, out: &mut Decoded) -> Result<(), Fault
             for (place, member) in children(map, 1).enumerate() {
                 out.text(if place == 0 { b"" } else { b"," });
                 let (key, value) = key_value(member?)?;
-                write_json_string(key, out);
+                write_json_string(text(key)?, out);
                 out.text(b":");
                 write_json(value, depth + 1, out)?;
             }

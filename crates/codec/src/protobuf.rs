@@ -14,6 +14,7 @@ pub(crate) enum Wire<'a> {
 }
 
 /// The fields of a message: number and content. Ends after the first error.
+#[inline]
 pub(crate) fn fields(message: &[u8]) -> impl Iterator<Item = Result<(u32, Wire<'_>), Fault>> {
     let mut rest = message;
     std::iter::from_fn(move || {
@@ -33,6 +34,13 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, Fault> {
     std::str::from_utf8(bytes).map_err(|_| Fault::undecodable("a protobuf string that is no UTF-8"))
 }
 
+/// The bytes of a text. Most are ASCII, which is seen sooner than that others are UTF-8.
+#[inline]
+pub(crate) fn text_bytes(bytes: &[u8]) -> Result<&[u8], Fault> {
+    if bytes.is_ascii() { Ok(bytes) } else { text(bytes).map(str::as_bytes) }
+}
+
+#[inline]
 fn field<'a>(rest: &mut &'a [u8]) -> Option<(u32, Wire<'a>)> {
     let tag = u32::try_from(varint(rest)?).ok()?;
     let wire = match tag & 7 {
@@ -48,13 +56,26 @@ fn field<'a>(rest: &mut &'a [u8]) -> Option<(u32, Wire<'a>)> {
     (tag >> 3 != 0).then_some((tag >> 3, wire))
 }
 
+#[inline]
 fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     let (taken, after) = rest.split_at_checked(length)?;
     *rest = after;
     Some(taken)
 }
 
+#[inline]
 fn varint(rest: &mut &[u8]) -> Option<u64> {
+    match **rest {
+        // Tags and most lengths are of one byte.
+        [byte @ ..0x80, ref after @ ..] => {
+            *rest = after;
+            Some(u64::from(byte))
+        }
+        _ => long_varint(rest),
+    }
+}
+
+fn long_varint(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for (place, byte) in rest.iter().enumerate().take(10) {
         if place == 9 && *byte > 1 {

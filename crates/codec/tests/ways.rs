@@ -1,14 +1,14 @@
 //! Plans of format `json` that go the short way say the same of every record as those that go over the tape.
 //! A `*` in a label sends a plan the long way; it points to what no document has.
 
-use codec::{Format, LabelSetting, Settings};
+use codec::{Decoded, Format, LabelSetting, Sample, Settings};
 use model::Time;
 use model::record::Batch;
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
 mod common;
-use common::decode;
+use common::show;
 
 fn template(name: &str, text: &str) -> (String, LabelSetting) {
     (name.to_owned(), LabelSetting::Template(text.to_owned()))
@@ -61,27 +61,66 @@ static PLANS: LazyLock<Vec<(Format, Format)>> = LazyLock::new(|| {
     settings().into_iter().map(both).collect()
 });
 
-fn check(value: &[u8]) {
+/// Records that are read one after the other into the same buffer, as a worker does: the short way may remember
+/// those before.
+fn check_all(values: &[&[u8]]) {
     let mut batch = Batch::new(0, "topic".into(), 0, Time::from_nanos(0));
-    batch.push(0, Some(1_000), false, Some(b"\xFFkey"), Some(value), [("region", Some(&b"eu"[..]))]);
-    for (short, long) in PLANS.iter() {
-        let (short, long) = (decode(short, &batch), decode(long, &batch));
-        let shown = String::from_utf8_lossy(value);
-        assert_eq!(short.rejects, long.rejects, "{shown}");
-        assert_eq!(short.samples.len(), long.samples.len(), "{shown}");
-        for (short_sample, long_sample) in short.samples.iter().zip(&long.samples) {
-            assert_eq!(short.slice(&short_sample.series), long.slice(&long_sample.series), "{shown}");
-            assert_eq!(short_sample.value.to_bits(), long_sample.value.to_bits(), "{shown}");
-            assert_eq!((short_sample.time, short_sample.kind), (long_sample.time, long_sample.kind), "{shown}");
-        }
-        assert_eq!(short.bytes, long.bytes, "{shown}");
+    for (offset, value) in values.iter().enumerate() {
+        let headers = [("region", Some(&b"eu"[..]))];
+        batch.push(offset as i64, Some(1_000), false, Some(b"\xFFkey"), Some(value), headers);
     }
+    for (short_plan, long_plan) in PLANS.iter() {
+        let mut short = Decoded::default();
+        for place in 0..values.len() {
+            let record = batch.record(place);
+            let mut long = Decoded::default();
+            short.clear();
+            short_plan.decode(&batch.topic, &record, &mut short);
+            long_plan.decode(&batch.topic, &record, &mut long);
+            let shown = values[..=place].iter().map(|value| String::from_utf8_lossy(value)).collect::<Vec<_>>();
+            assert_eq!(text(&short), text(&long), "{shown:#?}");
+            assert_eq!(short.bytes, long.bytes, "{shown:#?}");
+        }
+    }
+}
+
+/// All that was decoded, values to the last bit.
+fn text(decoded: &Decoded) -> String {
+    let sample = |sample: &Sample| {
+        format!(
+            "{} {:?} {:?} {:x}",
+            show(decoded.slice(&sample.series)),
+            sample.time,
+            sample.kind,
+            sample.value.to_bits()
+        )
+    };
+    let samples: Vec<String> = decoded.samples.iter().map(sample).collect();
+    format!("{samples:#?} {:#?}", decoded.rejects)
+}
+
+fn check(value: &[u8]) {
+    check_all(&[value]);
 }
 
 #[test]
 fn rare_documents() {
-    for text in [
+    let texts = [
         r#"{"a":1,"b":"x","c":1}"#,
+        r#"{"a":2,"b":"y\n","c":1}"#,
+        r#"{"a":3,"b":"z","c":2}"#,
+        r#"{"a":3,"b":"z","c":2,}"#,
+        r#"{"a":3.5,"b":"z","c":2}"#,
+        r#"{"a":3.,"b":"z","c":2}"#,
+        r#"{"a":"4","b":"z","c":2}"#,
+        r#"{"a":4,"b":"\\","c":2}"#,
+        r#"{"a":4,"b":"","c":2e3}"#,
+        r#"{"a":4,"z":"u","y":[5,{}],"c":2}"#,
+        r#"{"a":4,"z":"\"\u00fc","y":[6,{}],"c":3}"#,
+        r#"{"a":4,"z":"\ud800","y":[6,{}],"c":3}"#,
+        r#"{"a":4,"z":"v","y":[06,{}],"c":3}"#,
+        r#"{"a":4,"b":null,"c":2}"#,
+        r#"{"a":null,"b":null,"c":2}"#,
         r#"{"a":1,"a":2,"b":"x","b":null,"c":1}"#,
         r#"{"d":{"a":1},"d":{"c":1},"b":"n"}"#,
         r#"{"d":{"a":1,"b":{"a":1},"b":{"c":"2026-03-01T12:00:00Z"}},"b":"n"}"#,
@@ -131,7 +170,10 @@ fn rare_documents() {
         "{",
         "",
         " ",
-    ] {
+    ];
+    check_all(&texts.map(str::as_bytes));
+    for text in texts {
+        check_all(&[text.as_bytes(), text.as_bytes()]);
         for end in (0..=text.len()).filter(|end| text.is_char_boundary(*end)) {
             check(text[..end].as_bytes());
         }
@@ -189,7 +231,7 @@ fn object(inner: impl Strategy<Value = String> + 'static) -> impl Strategy<Value
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4096))]
+    #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
     fn documents_whole_and_broken(
@@ -198,8 +240,7 @@ proptest! {
         cut in proptest::option::weighted(0.2, any::<prop::sample::Index>()),
         more in proptest::option::weighted(0.1, value()),
     ) {
-        check(text.as_bytes());
-        let mut value = text.into_bytes();
+        let mut value = text.clone().into_bytes();
         value.extend(more.unwrap_or_default().into_bytes());
         for (at, byte) in changes {
             let at = at.index(value.len());
@@ -208,7 +249,23 @@ proptest! {
         if let Some(cut) = cut {
             value.truncate(cut.index(value.len()));
         }
-        check(&value);
+        check_all(&[text.as_bytes(), &value, text.as_bytes(), text.as_bytes(), &value]);
+    }
+
+    #[test]
+    fn documents_that_differ_in_values(
+        keys in proptest::collection::vec("[a-d]|ü|z", 1..6),
+        values in proptest::collection::vec((scalar(), scalar(), scalar()), 6),
+        same in 0..6_usize,
+    ) {
+        let document = |pick: fn(&(String, String, String)) -> &String| {
+            let value = |place: usize| if place == same { &values[place].0 } else { pick(&values[place]) };
+            let members: Vec<String> =
+                keys.iter().enumerate().map(|(place, key)| format!("\"{key}\": {}", value(place))).collect();
+            format!("{{{}}}", members.join(", "))
+        };
+        let documents = [document(|values| &values.0), document(|values| &values.1), document(|values| &values.2)];
+        check_all(&documents.each_ref().map(|document| document.as_bytes()));
     }
 
     #[test]
@@ -224,8 +281,9 @@ proptest! {
         if turn > 3 {
             members.swap(0, 1);
         }
-        let document = format!("{{{}}}", members.join(","));
-        check(document.as_bytes());
-        check(format!("{{\"b\":\"n\",\"d\":{{\"a\":{a},\"b\":{{\"a\":\"{b}\"}}}}}}").as_bytes());
+        let flat = format!("{{{}}}", members.join(","));
+        let nested = format!("{{\"b\":\"n\",\"d\":{{\"a\":{a},\"b\":{{\"a\":\"{b}\"}}}}}}");
+        let first = r#"{"a":1,"b":"x","c":2,"z":3}"#;
+        check_all(&[first.as_bytes(), flat.as_bytes(), flat.as_bytes(), nested.as_bytes(), nested.as_bytes()]);
     }
 }

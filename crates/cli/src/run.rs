@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 /// What an operator has to change is a matter of usage, all else a failure.
 pub(crate) fn failure(error: server::Error) -> Failure {
     match &error {
-        server::Error::Source { .. } | server::Error::Transitions(_) => Failure::Usage(error.to_string()),
+        server::Error::Source { .. } | server::Error::Publishing(_) => Failure::Usage(error.to_string()),
         _ => Failure::Failed(error.to_string()),
     }
 }

@@ -35,5 +35,6 @@ pub use load::load;
 pub use problem::{Errors, File, Problem, Warning};
 pub use reference::reference;
 pub use settings::{
-    BaselineBinding, Binding, Durability, Secret, Settings, SourceSettings, StoreSettings, TransitionsSettings,
+    BaselineBinding, Binding, Durability, PointsSettings, Secret, Settings, SourceSettings, StoreSettings,
+    TransitionsSettings,
 };

@@ -9,12 +9,12 @@ use crate::library::{self, Functions};
 use crate::names::Names;
 use crate::problem::{Errors, File, Problems};
 use crate::raw::{self, Content, Key, Node};
-use crate::settings::{Durability, Settings, StoreSettings, TransitionsSettings};
+use crate::settings::{Durability, PointsSettings, Settings, StoreSettings, TransitionsSettings};
 use crate::sources::{self, Kafka, Outside, SourceEntry};
 use crate::streams::{self, StreamEntry};
 use crate::windows;
 use functions::Script;
-use model::definition::{Argument, ComponentDefinition, Definitions, Limits, RelationDefinition, Stream};
+use model::definition::{Argument, ComponentDefinition, Definitions, Limits, Publication, RelationDefinition, Stream};
 use model::{Element, Span};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -123,7 +123,7 @@ fn validate(
     let base = document.kafka.map(|node| kafka(node, &base, outside, problems)).unwrap_or(base);
     let zone = document.zone.and_then(|node| windows::zone_setting(node, problems)).unwrap_or_else(|| "UTC".into());
     let sources = sources::sources(&document.sources, &base, outside, broken, problems);
-    let streams = streams::streams(&document.streams, &sources, broken, problems);
+    let streams = streams::streams(&document.streams, &sources, &zone, broken, problems);
     let around = baselines::Around { streams: &streams, functions: &functions, zone: &zone };
     let baselines = baselines::baselines(&document.baselines, &around, broken, problems);
     let around = elements::Around { streams: &streams, functions: &functions };
@@ -138,18 +138,25 @@ fn validate(
         zone: &zone,
     };
     let checks = checks::checks(&document.checks, &around, broken, problems);
-    let readers = readers(&baselines, &checks);
+    let readers = readers(&streams, &baselines, &checks);
     unused(&sources, &streams, &components, &readers, problems);
     let defined = finish_streams(&streams, &readers, problems);
     let store = store(document.store, problems);
     let transitions = document.transitions.and_then(|node| transitions(node, &base, outside, problems));
+    streams::apart(&streams, &sources, transitions.as_ref().map(|of| &*of.topic), problems);
+    let publications = publications(&streams);
+    let points = transitions.as_ref().map_or_else(
+        || PointsSettings { brokers: base.brokers.clone(), properties: base.properties.clone() },
+        |of| PointsSettings { brokers: of.brokers.clone(), properties: of.properties.clone() },
+    );
     let listen = document.listen.and_then(|node| listen(node, problems));
     let workers = document.workers.and_then(|node| count(node, 1, 256, problems)).unwrap_or(1) as usize;
     assemble(
-        Parts { sources, streams: defined, baselines, components, relations, checks, functions, limits },
+        Parts { sources, streams: defined, publications, baselines, components, relations, checks, functions, limits },
         |settings| Settings {
             store,
             transitions,
+            points,
             listen: listen.unwrap_or_else(|| "127.0.0.1:7979".to_owned()),
             workers,
             ..settings
@@ -160,9 +167,16 @@ fn validate(
 /// One who reads a stream: the stream, the width of the window, and who it is.
 type Reader = (usize, Span, String);
 
-/// All baselines and checks, with what they read.
-fn readers(baselines: &Names<'_, BaselineEntry>, checks: &Names<'_, CheckEntry>) -> Vec<Reader> {
+/// All baselines, checks and topics, with what they read.
+fn readers(
+    streams: &Names<'_, StreamEntry>,
+    baselines: &Names<'_, BaselineEntry>,
+    checks: &Names<'_, CheckEntry>,
+) -> Vec<Reader> {
     let mut readers = Vec::new();
+    for of in publications(streams) {
+        readers.push((of.stream, windows::width(&of.window), format!("what goes to the topic `{}`", of.topic)));
+    }
     for (name, _, entry) in baselines.iter() {
         let baseline = &entry.definition;
         readers.push((baseline.stream, windows::width(&baseline.window), format!("the baseline `{name}`")));
@@ -175,6 +189,20 @@ fn readers(baselines: &Names<'_, BaselineEntry>, checks: &Names<'_, CheckEntry>)
         }
     }
     readers
+}
+
+/// What streams publish, in the order in which it is written.
+fn publications(streams: &Names<'_, StreamEntry>) -> Vec<Publication> {
+    let mut publications = Vec::new();
+    for (stream, (_, _, entry)) in streams.entries.iter().enumerate() {
+        publications.extend(entry.iter().flat_map(|entry| &entry.publish).map(|of| Publication {
+            stream,
+            topic: of.topic.as_str().into(),
+            window: of.window.clone(),
+            downsample: of.downsample.as_slice().into(),
+        }));
+    }
+    publications
 }
 
 /// Streams with their time to live: at least as long as the widest window over each.
@@ -240,6 +268,7 @@ fn unused(
 struct Parts<'a> {
     sources: Names<'a, SourceEntry>,
     streams: Vec<Stream>,
+    publications: Vec<Publication>,
     baselines: Names<'a, BaselineEntry>,
     components: Names<'a, ElementEntry>,
     relations: Names<'a, ElementEntry>,
@@ -251,7 +280,8 @@ struct Parts<'a> {
 /// Puts the sections together. Where definitions were wrong they are left out, places do not agree, and the
 /// caller gives back the errors instead.
 fn assemble(parts: Parts<'_>, rest: impl FnOnce(Settings) -> Settings) -> Settings {
-    let mut definitions = Definitions { streams: parts.streams, limits: parts.limits, ..Definitions::default() };
+    let Parts { streams, publications, limits, .. } = parts;
+    let mut definitions = Definitions { streams, publications, limits, ..Definitions::default() };
     let (mut formats, mut source_settings, mut baselines) = (Vec::new(), Vec::new(), Vec::new());
     for source in parts.sources.entries.into_iter().filter_map(|(_, _, entry)| entry) {
         definitions.sources.push(source.definition);
@@ -297,6 +327,7 @@ fn assemble(parts: Parts<'_>, rest: impl FnOnce(Settings) -> Settings) -> Settin
         sources: source_settings,
         store: StoreSettings::default(),
         transitions: None,
+        points: PointsSettings { brokers: String::new(), properties: Vec::new() },
         listen: String::new(),
         workers: 1,
         bindings,

@@ -6,7 +6,7 @@ type Section = (&'static str, &'static str, &'static [(&'static str, &'static st
 const SECTIONS: [Section; 11] = [
     (
         "kafka",
-        "How Kafka is reached, by every source and by transitions, unless they say otherwise.",
+        "How Kafka is reached, by every source, by transitions and by what streams publish, unless they say otherwise.",
         &[
             ("brokers", "`localhost:9092`", "The brokers to begin with: a list of `host:port`."),
             (
@@ -64,7 +64,21 @@ const SECTIONS: [Section; 11] = [
             ("each", "none", "Labels whose values make instances; without it the stream is one instance."),
             ("unit", "none", "The unit of the values; numbers of checks may then have one, and are converted."),
             ("as", "events", "An event stream read as a metric: `count`, or `{ field: /pointer }`."),
-            ("time_to_live", "`1h`, or twice the widest window", "An instance that is silent for as long is forgotten."),
+            (
+                "time_to_live",
+                "`1h`, or twice the widest window",
+                "An instance that is silent for as long is forgotten.",
+            ),
+            (
+                "publish",
+                "none",
+                "Where points of a metric stream go: `{ topic, window, downsample }`, or a list of these, each with a topic \
+                 of its own, at the brokers of `transitions`. Each window of each instance becomes one record once it is \
+                 final. The key is the value of the one label of `each`, or, of none or several, a JSON object of them; the \
+                 timestamp is the window's end; the value is `{ stream, labels, start, end, count, values }`, with \
+                 `incomplete` where records were lost. A window without a point gives none. After a crash records may come \
+                 again, the same byte for byte: key and `end` tell them.",
+            ),
         ],
     ),
     (

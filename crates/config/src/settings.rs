@@ -21,6 +21,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// Where transitions are published, if anywhere.
     pub transitions: Option<TransitionsSettings>,
+    /// Where points are published, if a stream publishes any; their topics stand in `definitions.publications`.
+    pub points: PointsSettings,
     /// The address that gRPC and the web page listen on.
     pub listen: String,
     /// How many threads fill panes.
@@ -92,6 +94,15 @@ pub enum Durability {
 pub struct TransitionsSettings {
     /// The topic.
     pub topic: String,
+    /// The brokers to begin with.
+    pub brokers: String,
+    /// Further settings of the Kafka client.
+    pub properties: Vec<(String, Secret)>,
+}
+
+/// Where points are published: where transitions are, if these are anywhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PointsSettings {
     /// The brokers to begin with.
     pub brokers: String,
     /// Further settings of the Kafka client.

@@ -5,8 +5,9 @@ use crate::names::{Names, name};
 use crate::problem::{Place, Problems, suggest};
 use crate::raw::{Content as Raw, Key, Node};
 use crate::sources::SourceEntry;
+use crate::windows;
 use model::Span;
-use model::definition::{Condition, Content, Selector};
+use model::definition::{Condition, Content, Downsampling, Selector, Window};
 use regex::Regex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,25 +20,41 @@ pub(crate) struct StreamEntry {
     pub(crate) content: Content,
     pub(crate) time_to_live: Option<(Span, Place)>,
     pub(crate) unit: Option<Arc<str>>,
+    pub(crate) publish: Vec<Publish>,
+}
+
+/// A topic that a stream's points go to.
+pub(crate) struct Publish {
+    pub(crate) topic: String,
+    /// Where the topic is written.
+    pub(crate) place: Place,
+    pub(crate) window: Window,
+    pub(crate) downsample: Vec<Downsampling>,
 }
 
 /// Reads all streams.
 pub(crate) fn streams<'b>(
     entries: &[(&Key, &Node)],
     sources: &Names<'_, SourceEntry>,
+    zone: &Arc<str>,
     broken: &'b BTreeSet<String>,
     problems: &mut Problems,
 ) -> Names<'b, StreamEntry> {
     let mut names = Names::new("stream", broken);
     for (key, node) in entries {
         let name = name(key, problems);
-        let entry = stream(node, sources, problems);
+        let entry = stream(node, sources, zone, problems);
         names.add(name, &key.place, entry, problems);
     }
     names
 }
 
-fn stream(node: &Node, sources: &Names<'_, SourceEntry>, problems: &mut Problems) -> Option<StreamEntry> {
+fn stream(
+    node: &Node,
+    sources: &Names<'_, SourceEntry>,
+    zone: &Arc<str>,
+    problems: &mut Problems,
+) -> Option<StreamEntry> {
     let mut fields =
         Fields::of(node, "a stream such as { source: telegraf, select: { metric: cpu.usage } }", problems)?;
     let source = fields.need("source", "the name of a source", problems);
@@ -54,6 +71,8 @@ fn stream(node: &Node, sources: &Names<'_, SourceEntry>, problems: &mut Problems
     let time_to_live = time_to_live.and_then(|node| Some((span(node, false, problems)?, node.place.clone())));
     let unit = fields.take("unit").and_then(|node| text(node, "a unit such as ms", problems)).map(Arc::from);
     let as_node = fields.take("as");
+    let publish_node = fields.take("publish");
+    let publish = publish_node.map(|node| publications(node, zone, problems)).unwrap_or_default();
     fields.finish(problems);
     let (source_place, source) = source?;
     let select = select_node.map(|node| selector(node, source, problems)).unwrap_or_default();
@@ -67,7 +86,63 @@ fn stream(node: &Node, sources: &Names<'_, SourceEntry>, problems: &mut Problems
         None => Content::Metric,
         Some(node) => as_metric(node, source, problems)?,
     };
-    Some(StreamEntry { source: source_place, select, each, content, time_to_live, unit })
+    if let Some(node) = publish_node.filter(|_| content == Content::Events) {
+        let message =
+            format!("{}: the source `{}` gives events, which have no points", node.path, source.settings.name);
+        problems.error(&node.place, message).help("read the events as a metric: write `as: count` beside it");
+    }
+    Some(StreamEntry { source: source_place, select, each, content, time_to_live, unit, publish })
+}
+
+/// One topic with what goes there, or a list of these.
+fn publications(node: &Node, zone: &Arc<str>, problems: &mut Problems) -> Vec<Publish> {
+    const WANTED: &str = "a table such as { topic: power.minutes, window: batching 1m, downsample: average }";
+    if items(node).is_empty() {
+        wrong(node, WANTED, problems);
+    }
+    let mut all = Vec::new();
+    for item in items(node) {
+        let Some(mut fields) = Fields::of(item, WANTED, problems) else { continue };
+        let topic = fields.need("topic", "a topic", problems);
+        let window = fields.need("window", "a window such as `batching 1m`", problems);
+        let downsample = fields.need("downsample", "one or more downsamplings such as average", problems);
+        fields.finish(problems);
+        let topic = topic.and_then(|node| Some((text(node, "a topic", problems)?, node.place.clone())));
+        let window = window.and_then(|node| windows::window(node, zone, problems));
+        let downsample = downsample.map(|node| windows::downsampling(node, problems)).unwrap_or_default();
+        if let (Some((topic, place)), Some(window), false) = (topic, window, downsample.is_empty()) {
+            all.push(Publish { topic, place, window, downsample });
+        }
+    }
+    all
+}
+
+/// Refuses topics that another one writes to: what a consumer finds there must be one stream's, each point once. And
+/// topics that are read, since a stream would feed on itself.
+pub(crate) fn apart(
+    streams: &Names<'_, StreamEntry>,
+    sources: &Names<'_, SourceEntry>,
+    transitions: Option<&str>,
+    problems: &mut Problems,
+) {
+    let mut known: Vec<(&str, &str)> = Vec::new();
+    for (name, _, entry) in streams.iter() {
+        for Publish { topic, place, .. } in &entry.publish {
+            let path = format!("streams.{name}.publish");
+            let reads = |source: &SourceEntry| source.settings.topics.iter().any(|of| **of == **topic);
+            if let Some((source, ..)) = sources.iter().find(|(_, _, entry)| reads(entry)) {
+                let message = format!("{path}: the source `{source}` reads the topic `{topic}`");
+                problems.error(place, message).help("write another topic: it would be fed with its own points");
+            } else if transitions == Some(topic) {
+                let message = format!("{path}: transitions are published to the topic `{topic}`");
+                problems.error(place, message).help("points go to a topic of their own");
+            } else if let Some((_, first)) = known.iter().find(|(of, _)| of == topic) {
+                let message = format!("{path}: the stream `{first}` is published to the topic `{topic}` already");
+                problems.error(place, message).help("each window of each stream goes to a topic of its own");
+            }
+            known.push((topic, name));
+        }
+    }
 }
 
 /// `count`, or `{ field: /pointer }`.

@@ -17,6 +17,7 @@ mod lane;
 mod learning;
 mod outlook;
 mod plan;
+mod publications;
 mod quantile;
 mod shard;
 pub mod state;
@@ -34,6 +35,7 @@ use crate::checks::{Checks, Trigger};
 use crate::frontier::Frontiers;
 use crate::health::Topology;
 use crate::plan::{ArgumentPlan, Plan};
+use crate::publications::Publications;
 use crate::state::{
     AgendaRecord, Change, ElementRecord, Entry, Instant, PartitionKey, PartitionRecord, Restored, Standing,
 };
@@ -57,6 +59,7 @@ pub struct Engine {
     checks: Checks,
     baselines: Baselines,
     topology: Topology,
+    publications: Publications,
     blocks: Blocks,
     /// Whether nothing has advanced since the start: what is met then may have been read again.
     started: bool,
@@ -78,6 +81,8 @@ struct Agenda {
 pub struct Step {
     /// Whether there are transitions, so that a commit is due at once.
     pub transitions: bool,
+    /// Whether there are points to publish: then too.
+    pub points: bool,
     /// Whether instants are left over for the next step.
     pub more: bool,
     /// Whether baseline functions are still to be asked about the batch that comes next: further steps do that, and
@@ -151,6 +156,7 @@ impl Engine {
             windows: Windows::new(plan.clone()),
             checks: Checks::new(plan.clone(), library.clone(), restored.checks.clone()),
             topology: Topology::default(),
+            publications: Publications::new(plan.clone(), restored.published),
             blocks: Blocks::new(plan.clone(), &restored),
             started: true,
             dropped: Vec::new(),
@@ -358,9 +364,8 @@ impl Engine {
     pub fn feeds(&self) -> impl Iterator<Item = FeedDescription> + '_ {
         self.plan.feeds.iter().map(|feed| {
             let lane = &self.plan.lanes[feed.lane];
-            let name = |lesson: &usize| {
-                self.plan.definitions.baselines[self.plan.lessons[*lesson].baseline].name.clone()
-            };
+            let name =
+                |lesson: &usize| self.plan.definitions.baselines[self.plan.lessons[*lesson].baseline].name.clone();
             FeedDescription {
                 fingerprint: feed.fingerprint,
                 stream: lane.stream,
@@ -397,7 +402,7 @@ impl Engine {
         let mut last: Option<(usize, Instant)> = None;
         let mut more = false;
         while let Some((agenda, instant)) = self.next(shards) {
-            if left == 0 {
+            if left == 0 || self.publications.are_many() {
                 more = true;
                 break;
             }
@@ -417,7 +422,8 @@ impl Engine {
         self.frontiers.journal.push(Entry::Step);
         self.trim(shards);
         let asking = self.baselines.ask_some();
-        Step { transitions: self.topology.sequence > told, more, asking, ahead: self.ahead(shards) }
+        let (transitions, points) = (self.topology.sequence > told, self.publications.wait());
+        Step { transitions, points, more, asking, ahead: self.ahead(shards) }
     }
 
     fn note_place(&mut self, agenda: usize, place: Instant) {
@@ -497,6 +503,7 @@ impl Engine {
             born.extend(fresh.into_iter().map(|instance| (*feed, instance)));
             events.insert(*feed, of_windows);
             self.baselines.read(*feed, &mut self.windows); // the bands in force
+            self.publications.write(*feed, instant.time, &mut self.windows);
         }
         self.bring_forth(&born, instant.time);
         for feed in &closing {
@@ -620,6 +627,7 @@ impl Engine {
         self.checks.changes(&mut changes);
         self.baselines.changes(false, &mut changes);
         self.topology.changes(&mut changes);
+        self.publications.changes(&mut changes);
         changes
     }
 

@@ -71,6 +71,9 @@ pub(crate) struct FeedPlan {
     pub(crate) keep_events: bool,
     /// Which lessons its points teach, by their places in `Plan::lessons`.
     pub(crate) lessons: Vec<usize>,
+    /// What its points are published as, by place in `Definitions::publications`, with the places of what is published
+    /// in `downsample`.
+    pub(crate) publications: Vec<(usize, Vec<usize>)>,
     pub(crate) fingerprint: u64,
 }
 
@@ -146,6 +149,14 @@ impl Plan {
                 let feed = plan.feed(agenda, of.stream, Some(&of.window), &[of.downsample], Shape::Point, false);
                 plan.lesson(baseline, feed);
             }
+        }
+        for (publication, of) in definitions.publications.iter().enumerate() {
+            let agenda = plan.agenda(&[definitions.streams[of.stream].source]);
+            // Only what closes is published: no point needs to be kept for it.
+            let feed = plan.feed(agenda, of.stream, Some(&of.window), &of.downsample, Shape::Point, true);
+            let feed = &mut plan.feeds[feed];
+            let picks = of.downsample.iter().filter_map(|wanted| feed.downsample.iter().position(|of| of == wanted));
+            feed.publications.push((publication, picks.collect()));
         }
         // A template's stream is followed even where no check reads it on its own.
         let followed = (0..definitions.streams.len()).filter(|stream| !plan.templates[*stream].is_empty());
@@ -251,6 +262,7 @@ impl Plan {
                 keep: 0,
                 keep_events: false,
                 lessons: Vec::new(),
+                publications: Vec::new(),
                 fingerprint: 0,
             });
             self.agendas[agenda].feeds.push(self.feeds.len() - 1);

@@ -323,6 +323,39 @@ pub struct PaneRecord {
     pub delta: bool,
 }
 
+/// Many messages for one topic, one behind the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Messages {
+    /// The key and the value of each.
+    pub bytes: Vec<u8>,
+    /// Where they end, in their order.
+    pub index: Vec<MessagePlace>,
+}
+
+/// Where one of many messages lies; it begins where the one before it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessagePlace {
+    /// Where its key ends.
+    pub key_end: u32,
+    /// Where its value ends.
+    pub value_end: u32,
+    /// Its timestamp, in milliseconds since the epoch.
+    pub timestamp_ms: i64,
+}
+
+impl Messages {
+    /// Key, value and timestamp of each message.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8], i64)> {
+        let mut begin = 0;
+        self.index.iter().map(move |place| {
+            let (key_end, value_end) = (place.key_end as usize, place.value_end as usize);
+            let (key, value) = (&self.bytes[begin..key_end], &self.bytes[key_end..value_end]);
+            begin = value_end;
+            (key, value, place.timestamp_ms)
+        })
+    }
+}
+
 /// One thing that a commit writes.
 #[allow(missing_docs, reason = "each variant's words name its fields")]
 #[derive(Clone, Debug, PartialEq)]
@@ -359,6 +392,8 @@ pub enum Change {
     Transition(Transition),
     /// The last number given in the sequence of history and watch.
     Sequence(u64),
+    /// Points for a topic, under a number of a sequence of their own: into the outbox, in one piece.
+    Publish { number: u64, topic: Arc<str>, messages: Messages },
 }
 
 /// What a store gives back at a start. In the order of keys where there are keys.
@@ -390,4 +425,6 @@ pub struct Restored {
     pub journal: Vec<(u64, Entry)>,
     /// The last number given.
     pub sequence: u64,
+    /// The number of the last `Change::Publish`.
+    pub published: u64,
 }

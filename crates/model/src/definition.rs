@@ -13,6 +13,8 @@ pub struct Definitions {
     pub sources: Vec<Source>,
     /// What checks read.
     pub streams: Vec<Stream>,
+    /// What streams give away. No topic stands here twice.
+    pub publications: Vec<Publication>,
     /// What streams are expected to be. In order of their names, which are unique.
     pub baselines: Vec<BaselineDefinition>,
     /// Components, written out or made by template.
@@ -60,6 +62,19 @@ pub struct Stream {
     pub time_to_live: Span,
     /// The unit of its values, where one is written.
     pub unit: Option<Arc<str>>,
+}
+
+/// The points of a metric stream, as they go to a topic of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// The place of the stream in `Definitions::streams`; a metric stream.
+    pub stream: usize,
+    /// The topic: no other publication's, and no source's.
+    pub topic: Arc<str>,
+    /// How time is cut.
+    pub window: Window,
+    /// What each window is reduced to; at least one.
+    pub downsample: Arc<[Downsampling]>,
 }
 
 /// What a stream is made of.

@@ -119,6 +119,10 @@ impl World<'_> {
                     };
                     points.insert(downsample, point);
                 }
+                for (publication, how) in &feed.published {
+                    let point = points.get(how).map(|point| (labels.clone(), point.clone()));
+                    self.outcome.published.entry(*publication).or_default().extend(point);
+                }
                 instance.closed.push(Closed { start, end, points, readings: BTreeMap::new() });
             }
         }

@@ -15,7 +15,7 @@ mod window;
 
 use functions::Library;
 use model::definition::Definitions;
-use model::{Element, Labels, Reason, State, Time, Transition};
+use model::{Element, Labels, Point, Reason, State, Time, Transition};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -146,6 +146,8 @@ pub struct Outcome {
     pub transitions: Vec<Transition>,
     /// Every element that is there at the end, with its own and its propagated health.
     pub elements: BTreeMap<Element, (State, State)>,
+    /// What each of `Definitions::publications` gave away, by instance: in the order of closing, then of labels.
+    pub published: BTreeMap<usize, Vec<(Labels, Point)>>,
     /// How many samples and events of each source were refused, by reason.
     pub refused: BTreeMap<(usize, Reason), u64>,
 }

@@ -73,6 +73,8 @@ pub(crate) struct Feed {
     pub(crate) window: Option<Window>,
     /// What the inputs that share it reduce its windows to.
     pub(crate) downsample: Vec<Arc<[Downsampling]>>,
+    /// Which publications its points are, with what these are reduced to.
+    pub(crate) published: Vec<(usize, Arc<[Downsampling]>)>,
     pub(crate) live: BTreeMap<Labels, Instance>,
 }
 
@@ -181,6 +183,11 @@ impl<'a> World<'a> {
                 world.lesson(place, feed);
             }
         }
+        for (place, of) in definitions.publications.iter().enumerate() {
+            let agenda = world.agenda(BTreeSet::from([definitions.streams[of.stream].source]));
+            let feed = world.feed(agenda, of.stream, Some(of.window.clone()), &of.downsample);
+            world.feeds[feed].published.push((place, of.downsample.clone()));
+        }
         let components = definitions.components.iter().filter_map(|component| component.for_each);
         for stream in components.chain(definitions.relations.iter().filter_map(|relation| relation.for_each)) {
             let agenda = world.agenda(BTreeSet::from([definitions.streams[stream].source]));
@@ -203,7 +210,8 @@ impl<'a> World<'a> {
     fn feed(&mut self, agenda: usize, stream: usize, window: Option<Window>, how: &Arc<[Downsampling]>) -> usize {
         let same = |feed: &Feed| feed.agenda == agenda && feed.stream == stream && feed.window == window;
         let place = self.feeds.iter().position(same).unwrap_or_else(|| {
-            self.feeds.push(Feed { agenda, stream, window, downsample: Vec::new(), live: BTreeMap::new() });
+            let (downsample, published, live) = (Vec::new(), Vec::new(), BTreeMap::new());
+            self.feeds.push(Feed { agenda, stream, window, downsample, published, live });
             self.feeds.len() - 1
         });
         if !self.feeds[place].downsample.contains(how) {

@@ -5,7 +5,11 @@ use codec::Decoded;
 use config::Settings;
 use engine::state::{Entry, PartitionKey};
 use model::record::Batch;
+use model::{Labels, Point};
 use oracle::{Content, Item, Outcome};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Replays batches of records, which together hold each record once, and the journal of what the shell said.
 ///
@@ -33,6 +37,43 @@ pub fn of(settings: &Settings, batches: &[Batch], journal: &[Entry]) -> Outcome 
     let source = |name: &str| sources.iter().position(|known| *known.name == *name).expect("a known source");
     let journal: Vec<oracle::Entry> = journal.iter().map(|entry| told(entry, &source)).collect();
     oracle::run(&settings.definitions, &settings.library, &records, &journal)
+}
+
+/// What must lie on each topic that a stream is published to: of each point a line, as `point` writes it.
+pub fn points(settings: &Settings, outcome: &Outcome) -> BTreeMap<Arc<str>, Vec<String>> {
+    let definitions = &settings.definitions;
+    let mut topics = BTreeMap::new();
+    for (place, of) in definitions.publications.iter().enumerate() {
+        let stream = &definitions.streams[of.stream].name;
+        let line = |(labels, point): &(Labels, Point)| {
+            let object: Value = labels.iter().map(|(name, value)| (name.to_string(), Value::from(&**value))).collect();
+            let key = match labels.iter().next() {
+                Some((_, value)) if labels.len() == 1 => value.to_string(),
+                _ => object.to_string(),
+            };
+            let names = point.downsample.iter().map(ToString::to_string);
+            let values: BTreeMap<String, f64> = names.zip(point.values.iter().copied()).collect();
+            let Point { start, end, count, incomplete, .. } = point;
+            let at = end.millis();
+            format!("{key}: {stream} {object} {start} {end} {count} {values:?} {incomplete} at {at}")
+        };
+        let lines = outcome.published.get(&place).into_iter().flatten().map(line);
+        topics.insert(of.topic.clone(), lines.collect());
+    }
+    topics
+}
+
+/// One message of such a topic as a line. What it lacks reads as nothing.
+pub fn point(key: &[u8], value: &[u8], timestamp_ms: i64) -> String {
+    let key = String::from_utf8_lossy(key);
+    let value: Value = serde_json::from_slice(value).unwrap_or_default();
+    let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+    let [stream, start, end] = ["stream", "start", "end"].map(text);
+    let (labels, count) = (&value["labels"], &value["count"]);
+    let values = value["values"].as_object().into_iter().flatten();
+    let values: BTreeMap<&String, f64> = values.map(|(name, of)| (name, of.as_f64().unwrap_or(f64::NAN))).collect();
+    let incomplete = value["incomplete"].as_bool().unwrap_or_default();
+    format!("{key}: {stream} {labels} {start} {end} {count} {values:?} {incomplete} at {timestamp_ms}")
 }
 
 fn items(decoded: &Decoded) -> Vec<Item> {

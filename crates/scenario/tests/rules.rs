@@ -33,7 +33,11 @@ sources:
     time: /at in ms
     lateness: 2s
 streams:
-  load: { source: samples, select: { metric: load }, each: [host] }
+  load:
+    source: samples
+    select: { metric: load }
+    each: [host]
+    publish: { topic: points, window: batching 10s, downsample: [sum, count] }
   all load: { source: samples, select: { metric: load } }
   happenings: { source: events, select: { type: log } }
 components:
@@ -222,6 +226,51 @@ fn records_that_were_lost_make_windows_incomplete() {
     let told = bench.told();
     let of_host: Vec<_> = told.iter().filter(|told| told.contains("host")).collect();
     assert_eq!(of_host, ["10s host a 1 make 1.0, incomplete: true", "40s host a 1 make 1.0, incomplete: false"]);
+}
+
+/// What goes to topics, as the messages are written.
+fn published(bench: &mut Bench) -> Vec<String> {
+    let mut lines = Vec::new();
+    for change in bench.engine.collect(&bench.shards, 0) {
+        let Change::Publish { number, topic, messages } = change else { continue };
+        for (key, value, at) in messages.iter() {
+            let (key, value) = (String::from_utf8_lossy(key), String::from_utf8_lossy(value));
+            lines.push(format!("{number} {topic} {key} {value} {}", at - bench.start.millis()));
+        }
+    }
+    lines
+}
+
+#[test]
+fn points_are_published_once_they_are_final() {
+    let mut bench = Bench::new("");
+    bench.measure(0, 0, 60, &[("b\\n", 5_000, 0.25), ("a", 6_000, 1.0), ("a", 7_000, 2.0), ("a", 11_999, 7.0)]);
+    assert!(!bench.advance(&[]).points);
+    assert_eq!(published(&mut bench), Vec::<String>::new());
+    let partition = bench.key("samples", 0);
+    bench.engine.lose(&mut bench.shards, &partition, 4, 9);
+    bench.read(0, 9, 60, &[("a", 32_000)]);
+    assert!(bench.advance(&[]).points);
+    // An empty window has a count, but no sum, and so no point; between 11 s and 32 s records were lost.
+    let whole = r#""count":2,"values":{"sum":3,"count":2},"incomplete":true}"#;
+    let point = |number: i64, key: &str, label: &str, start: &str, end: &str, rest: &str| {
+        format!(
+            r#"{number} points {key} {{"stream":"load","labels":{{"host":"{label}"}},"start":"2026-03-01T00:00:{start}Z","end":"2026-03-01T00:00:{end}Z",{rest} {end}000"#
+        )
+    };
+    let quarter = r#""count":1,"values":{"sum":0.25,"count":1},"incomplete":true}"#;
+    let seven = r#""count":1,"values":{"sum":7,"count":1},"incomplete":true}"#;
+    let wanted = [
+        point(1, "a", "a", "00", "10", whole),
+        point(1, "b\n", "b\\n", "00", "10", quarter),
+        point(1, "a", "a", "10", "20", seven),
+    ];
+    assert_eq!(published(&mut bench), wanted);
+    // The next commit has the next number; the second window of it lacks nothing.
+    bench.read(0, 10, 60, &[("a", 42_000), ("a", 52_000)]);
+    bench.advance(&[]);
+    let one = r#""count":1,"values":{"sum":1,"count":1}}"#;
+    assert_eq!(published(&mut bench)[1], point(2, "a", "a", "40", "50", one));
 }
 
 #[test]

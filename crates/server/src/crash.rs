@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 /// The names of the points.
-pub const POINTS: [&str; 4] = ["after-commit", "mid-publish", "mid-block", "catch-up"];
+pub const POINTS: [&str; 5] = ["after-commit", "mid-publish", "mid-points", "mid-block", "catch-up"];
 
 /// Where to end without a farewell. For tests alone.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ mod tests {
         let refused = |text: &str| Crash::parse(text, None).expect_err("a refusal");
         assert_eq!(
             refused("before"),
-            "`before` is no crash point; there are after-commit, mid-publish, mid-block, catch-up"
+            "`before` is no crash point; there are after-commit, mid-publish, mid-points, mid-block, catch-up"
         );
         assert_eq!(refused("catch-up:0"), "`0` is no count from 1");
     }

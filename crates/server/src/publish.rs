@@ -2,6 +2,7 @@
 //!
 //! What is published is one JSON object for each transition, with the element as key, so that the transitions
 //! of an element keep their order, and with the id as header and field, so that whoever sees one twice can drop it.
+//! Points come as the messages that the engine made of them, and go behind transitions: health is what is waited for.
 
 use crate::crash::Crash;
 use engine::state::ActiveError;
@@ -9,6 +10,7 @@ use kafka::{Message, Publisher};
 use model::transition::Cause;
 use model::{Element, Transition};
 use serde_json::{Map, Value, json};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,14 +19,47 @@ use std::time::Duration;
 use store::Store;
 
 /// How many transitions may wait before consumption stops.
-pub(crate) const OUTBOX_MOST: usize = 10_000;
-/// How many are published together.
+const OUTBOX_MOST: usize = 10_000;
+/// How many pieces of points may, each of about a megabyte at most.
+const POINTS_MOST: usize = 1000;
+/// How many transitions are published together.
 const TOGETHER: usize = 500;
+/// How many pieces of points are.
+const PIECES_TOGETHER: usize = 4;
 /// Between two attempts.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Where transitions go: the publisher and the topic.
-pub(crate) type Destination = Option<(Publisher, String)>;
+/// Where all goes: the publisher, and the topic of transitions, where they are published. Points have their topics.
+pub(crate) type Destination = Option<(Publisher, Option<String>)>;
+
+/// What waits to be published.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) transitions: usize,
+    /// In pieces.
+    pub(crate) points: usize,
+}
+
+impl Waiting {
+    /// Whether consumption stops.
+    pub(crate) fn is_full(&self) -> bool {
+        self.transitions >= OUTBOX_MOST || self.points >= POINTS_MOST
+    }
+}
+
+/// `10000 transitions, at most 10000 may`.
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Waiting { transitions, points } if *points < POINTS_MOST => {
+                write!(f, "{transitions} transitions wait to be published, at most {OUTBOX_MOST} may")
+            }
+            Waiting { points, .. } => {
+                write!(f, "{points} pieces of points wait to be published, at most {POINTS_MOST} may")
+            }
+        }
+    }
+}
 
 /// The publishing thread.
 pub(crate) struct Publishing {
@@ -37,6 +72,7 @@ pub(crate) struct Publishing {
 #[derive(Debug, Default)]
 struct Shared {
     published: AtomicU64,
+    points: AtomicU64,
     trouble: Mutex<Option<String>>,
 }
 
@@ -67,11 +103,11 @@ impl Publishing {
 
     /// Publishes what it can until `patience` is over. A broker that does not answer may hold the thread longer;
     /// then it ends with the process, and what is left in the outbox goes out after the next start.
-    /// Gives how many were published since the start.
-    pub(crate) fn stop(mut self, patience: Duration) -> u64 {
+    /// Gives how many transitions and how many points were published since the start.
+    pub(crate) fn stop(mut self, patience: Duration) -> (u64, u64) {
         self.stop.store(true, Ordering::Relaxed);
         self.wake();
-        let Some(thread) = self.thread.take() else { return 0 };
+        let Some(thread) = self.thread.take() else { return (0, 0) };
         let until = std::time::Instant::now() + patience;
         while !thread.is_finished() && std::time::Instant::now() < until {
             std::thread::park_timeout(Duration::from_millis(10));
@@ -79,15 +115,15 @@ impl Publishing {
         if thread.is_finished() {
             let _ = thread.join();
         } else {
-            tracing::warn!("the broker does not take the last transitions; they wait in the outbox for the next start");
+            tracing::warn!("the broker does not take what is left in the outbox; it waits there for the next start");
         }
-        self.shared.published.load(Ordering::Relaxed)
+        (self.shared.published.load(Ordering::Relaxed), self.shared.points.load(Ordering::Relaxed))
     }
 }
 
 fn work(
     store: &Store,
-    to: Option<&(Publisher, String)>,
+    to: Option<&(Publisher, Option<String>)>,
     crash: &Crash,
     woken: &Receiver<()>,
     stop: &AtomicBool,
@@ -106,12 +142,12 @@ fn work(
         match &outcome {
             Ok(()) => {
                 if trouble.take().is_some() {
-                    tracing::info!("transitions are published again");
+                    tracing::info!("the outbox is published again");
                 }
             }
             Err(reason) => {
                 if trouble.is_none() {
-                    tracing::error!(%reason, "transitions are not published; trying on");
+                    tracing::error!(%reason, "the outbox is not published; trying on");
                 }
                 *trouble = Some(reason.clone());
             }
@@ -122,8 +158,59 @@ fn work(
     }
 }
 
-/// Publishes until the outbox is empty.
-fn drain(store: &Store, to: Option<&(Publisher, String)>, crash: &Crash, shared: &Shared) -> Result<(), String> {
+/// Publishes until the outbox is empty. A topic that nobody can write to does not hold up the others' kind.
+fn drain(
+    store: &Store,
+    to: Option<&(Publisher, Option<String>)>,
+    crash: &Crash,
+    shared: &Shared,
+) -> Result<(), String> {
+    loop {
+        let to_topic = to.and_then(|(publisher, topic)| Some((publisher, topic.as_deref()?)));
+        let transitions = drain_transitions(store, to_topic, crash, shared);
+        let points = publish_points(store, to.map(|(publisher, _)| publisher), crash, shared);
+        transitions?;
+        if !points? {
+            return Ok(());
+        }
+    }
+}
+
+/// Publishes some of the points that wait. False where none do.
+fn publish_points(store: &Store, to: Option<&Publisher>, crash: &Crash, shared: &Shared) -> Result<bool, String> {
+    let pieces = store.points(PIECES_TOGETHER).map_err(|error| error.to_string())?;
+    if let Some(publisher) = to {
+        // Those for one topic go together; they are next to each other where there are many.
+        for (place, same) in pieces.chunk_by(|a, b| a.topic == b.topic).enumerate() {
+            let parts: Vec<_> = same.iter().flat_map(|piece| piece.messages.iter()).collect();
+            let publish = |some: &[(&[u8], &[u8], i64)]| {
+                let messages: Vec<Message> = some.iter().map(|of| point(*of)).collect();
+                publisher.publish(&same[0].topic, &messages).map_err(|error| error.to_string())
+            };
+            let (first, second) = parts.split_at(parts.len().div_ceil(2));
+            publish(first)?;
+            if place == 0 {
+                crash.here("mid-points");
+            }
+            publish(second)?;
+            shared.points.fetch_add(parts.len() as u64, Ordering::Relaxed);
+        }
+    }
+    store.trim_points(&pieces).map_err(|error| error.to_string())?;
+    Ok(!pieces.is_empty())
+}
+
+fn point((key, value, timestamp_ms): (&[u8], &[u8], i64)) -> Message {
+    let timestamp_ms = Some(timestamp_ms);
+    Message { key: Some(key.to_vec()), value: Some(value.to_vec()), timestamp_ms, ..Message::default() }
+}
+
+fn drain_transitions(
+    store: &Store,
+    to: Option<(&Publisher, &str)>,
+    crash: &Crash,
+    shared: &Shared,
+) -> Result<(), String> {
     loop {
         let waiting = store.outbox(TOGETHER).map_err(|error| error.to_string())?;
         let Some(last) = waiting.last().map(|transition| transition.sequence) else { return Ok(()) };
@@ -184,9 +271,9 @@ fn value(transition: &Transition) -> Value {
 }
 
 /// What stops consumption while the outbox is full.
-pub(crate) fn full(waiting: usize, trouble: Option<&str>, since: model::Time) -> ActiveError {
+pub(crate) fn full(waiting: &Waiting, trouble: Option<&str>, since: model::Time) -> ActiveError {
     let reason = trouble.unwrap_or("the broker takes them too slowly");
-    let message = format!("{waiting} transitions wait to be published, at most {OUTBOX_MOST} may: {reason}");
+    let message = format!("{waiting}: {reason}");
     ActiveError { kind: "outbox_full".into(), message: message.into(), line: 0, column: 0, since }
 }
 

@@ -7,7 +7,7 @@ use crate::crash::Crash;
 use crate::due::Due;
 use crate::grpc::{self, History, Served};
 use crate::inputs::{Inputs, Polled};
-use crate::publish::{self, OUTBOX_MOST, Publishing};
+use crate::publish::{self, Publishing};
 use crate::view::{Feed, Observations, RECENT_CHANGES, View};
 use config::{Durability, Settings, StoreSettings};
 use engine::state::{ActiveError, Change, PartitionKey, Restored};
@@ -60,6 +60,8 @@ pub struct Summary {
     pub transitions: u64,
     /// How many of them, and of those that waited before, were published in this run.
     pub published: u64,
+    /// Points that were published in this run.
+    pub points: u64,
     /// How often check functions ran in this run.
     pub checks: u64,
     /// Commits in this run.
@@ -80,9 +82,9 @@ pub enum Error {
         /// What is wrong.
         error: kafka::Error,
     },
-    /// Transitions cannot be set up.
-    #[error("transitions: {0}")]
-    Transitions(kafka::Error),
+    /// Nothing can be published.
+    #[error("publishing: {0}")]
+    Publishing(kafka::Error),
     /// Nothing can listen there.
     #[error("cannot listen on {address}: {reason}; choose another address by `listen` or `--listen`")]
     Listen {
@@ -137,10 +139,10 @@ pub fn run(settings: &Settings, options: Options, shutdown: &AtomicBool) -> Resu
 
     while !shutdown.load(Ordering::Relaxed) {
         now = clock();
-        let waiting = store.outbox_len()?;
-        if full != (waiting >= OUTBOX_MOST) {
+        let waiting = publish::Waiting { transitions: store.outbox_len()?, points: store.points_len() };
+        if full != waiting.is_full() {
             full = !full;
-            tracing::warn!(waiting, stopped = full, "the outbox is full: nothing is read while it is");
+            tracing::warn!(%waiting, stopped = full, "the outbox is full: nothing is read while it is");
             inputs.listen_anew(now);
         }
 
@@ -173,7 +175,7 @@ pub fn run(settings: &Settings, options: Options, shutdown: &AtomicBool) -> Resu
         }
 
         // advance
-        if filled || step.more || step.asking || !polled.said.is_empty() {
+        if !full && (filled || step.more || step.asking || !polled.said.is_empty()) {
             step = engine.advance(&mut shards, &polled.said);
             inputs.hold(&step.ahead, now);
             dirty = true;
@@ -181,17 +183,18 @@ pub fn run(settings: &Settings, options: Options, shutdown: &AtomicBool) -> Resu
 
         // commit
         let often = due.commit(now, engine.blocks()) && (dirty || due.has_turns());
-        if step.transitions || often || inputs.waits_for_commit() {
+        let told = step.transitions || step.points;
+        if told || often || inputs.waits_for_commit() {
             let turns = due.take_turns(engine.blocks());
-            if commits.write(&engine.collect(&shards, turns), step.transitions)? {
+            if commits.write(&engine.collect(&shards, turns), told)? {
                 inputs.committed(now);
                 dirty = false;
             }
         }
 
         // publish
-        if step.transitions {
-            step.transitions = false;
+        if told {
+            (step.transitions, step.points) = (false, false);
             crash.here("after-commit");
             publishing.wake();
         }
@@ -200,7 +203,7 @@ pub fn run(settings: &Settings, options: Options, shutdown: &AtomicBool) -> Resu
             inputs.tell_offsets(&engine.positions(&shards));
         }
         if due.observe(now) {
-            let stopped = full.then(|| publish::full(waiting, publishing.trouble().as_deref(), now));
+            let stopped = full.then(|| publish::full(&waiting, publishing.trouble().as_deref(), now));
             observe(&served.view, &engine, &inputs, stopped.as_ref());
         }
         if due.expire(now) {
@@ -213,16 +216,19 @@ pub fn run(settings: &Settings, options: Options, shutdown: &AtomicBool) -> Resu
     served.view.engine_runs(false);
     commits.write(&engine.collect(&shards, 0), true)?;
     let counters = |name: &Arc<str>| (name.clone(), served.view.source(name).record.counters);
+    let sources = inputs.names().map(counters).collect();
+    let (published, points) = std::thread::scope(|scope| {
+        scope.spawn(|| inputs.stop());
+        service.stop();
+        publishing.stop(LAST_PUBLISH)
+    });
     let summary = Summary {
-        sources: inputs.names().map(counters).collect(),
+        sources,
         transitions: commits.transitions,
         commits: commits.count,
         checks: engine.runs(),
-        published: std::thread::scope(|scope| {
-            scope.spawn(|| inputs.stop());
-            service.stop();
-            publishing.stop(LAST_PUBLISH)
-        }),
+        published,
+        points,
     };
     summary.log();
     Ok(summary)
@@ -342,11 +348,17 @@ fn store_options(store: &StoreSettings, path: PathBuf, keep_journal: bool) -> st
 }
 
 fn destination(settings: &Settings) -> Result<publish::Destination, Error> {
-    let Some(transitions) = &settings.transitions else { return Ok(None) };
-    let properties = transitions.properties.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned()));
-    let connection = Connection { brokers: transitions.brokers.clone(), properties: properties.collect() };
-    let publisher = Publisher::new(&connection).map_err(Error::Transitions)?;
-    Ok(Some((publisher, transitions.topic.clone())))
+    let (brokers, properties) = match &settings.transitions {
+        Some(of) => (&of.brokers, &of.properties),
+        None if !settings.definitions.publications.is_empty() => {
+            (&settings.points.brokers, &settings.points.properties)
+        }
+        None => return Ok(None),
+    };
+    let properties = properties.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned()));
+    let connection = Connection { brokers: brokers.clone(), properties: properties.collect() };
+    let publisher = Publisher::new(&connection).map_err(Error::Publishing)?;
+    Ok(Some((publisher, settings.transitions.as_ref().map(|of| of.topic.clone()))))
 }
 
 /// What the view begins with: all but what only the engine needs, which may be large.
@@ -430,8 +442,8 @@ impl Summary {
             let Counters { records, samples, events, .. } = counters;
             tracing::info!(%source, records, samples, events, refused = refused.join(", "), "read since its state began");
         }
-        let Summary { transitions, published, checks, commits, .. } = self;
-        tracing::info!(transitions, published, checks, commits, "ended");
+        let Summary { transitions, published, points, checks, commits, .. } = self;
+        tracing::info!(transitions, published, points, checks, commits, "ended");
     }
 }
 

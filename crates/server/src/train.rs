@@ -135,6 +135,7 @@ pub fn train(
     // No other check changes what baselines learn.
     let mut definitions = (*settings.definitions).clone();
     definitions.checks.retain(|check| inputs(check).any(|input| input.baseline.is_some()));
+    definitions.publications.clear();
     let mut past = Past::begin(settings, definitions, range, &restored)?;
     if !past.live(stop, tell, &mut |_| ())? {
         return Ok(None);
@@ -174,6 +175,7 @@ pub fn relive(
 pub fn narrowed(definitions: &Definitions, baseline: usize) -> (Definitions, usize) {
     let mut narrowed = definitions.clone();
     narrowed.checks.retain(|check| inputs(check).any(|input| input.baseline == Some(baseline)));
+    narrowed.publications.clear();
     let read = narrowed.checks.iter().flat_map(inputs).filter_map(|input| input.baseline);
     let wanted: BTreeSet<usize> = read.chain([baseline]).collect();
     let place = |old: usize| wanted.iter().position(|wanted| *wanted == old);

@@ -251,6 +251,7 @@ impl View {
                 Change::Sequence(last) => held.sequence = held.sequence.max(*last),
                 Change::Element { .. }
                 | Change::Transition(_)
+                | Change::Publish { .. }
                 | Change::Agenda { .. }
                 | Change::Block { .. }
                 | Change::Column { .. }

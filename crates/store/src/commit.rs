@@ -3,7 +3,7 @@
 use crate::key::{Key, Parts};
 use crate::records::{Damaged, Wire, decode, encode};
 use crate::told::Told;
-use crate::{Committed, Durability, Error, Store, family};
+use crate::{Committed, Durability, Error, Store, family, points};
 use engine::state::{AgendaRecord, Change, Entry, Restored};
 use model::{Element, Time};
 use rocksdb::{ReadOptions, WriteBatch, WriteOptions};
@@ -18,6 +18,8 @@ mod meta {
     pub(super) const AGENDA: u8 = b'a';
     pub(super) const BASELINE: u8 = b'b';
     pub(super) const SEQUENCE: u8 = b'q';
+    /// The number of the last piece of points.
+    pub(super) const PUBLISHED: u8 = b'u';
 }
 
 impl Store {
@@ -27,7 +29,7 @@ impl Store {
         let mut batch = WriteBatch::default();
         let clock = clock_after(self.clock(), changes);
         let mut present = HashMap::new();
-        let (mut transitions, mut trimmed) = (0, 0);
+        let (mut transitions, mut trimmed, mut points) = (0, 0, 0);
         for change in changes {
             match change {
                 Change::Source { name, record } => {
@@ -41,6 +43,11 @@ impl Store {
                 }
                 Change::Sequence(sequence) => {
                     put(self, &mut batch, family::META, Key::default().byte(meta::SEQUENCE), sequence);
+                }
+                Change::Publish { number, topic, messages } => {
+                    points += 1;
+                    batch.put_cf(self.family(family::POINTS), Key::number(*number), points::encode(topic, messages));
+                    put(self, &mut batch, family::META, Key::default().byte(meta::PUBLISHED), number);
                 }
                 Change::Instance { feed, labels, record } => {
                     let key = Key::default().u64(*feed).labels(labels);
@@ -123,6 +130,7 @@ impl Store {
         let sync = sync && self.durability == Durability::Power;
         // Counted before: whoever sees a transition in the outbox finds it counted.
         self.outbox_len.fetch_add(transitions, Ordering::SeqCst);
+        self.points_len.fetch_add(points, Ordering::SeqCst);
         let written = if batch.is_empty() {
             if sync { self.db.flush_wal(true) } else { Ok(()) }
         } else {
@@ -132,6 +140,7 @@ impl Store {
         };
         if let Err(error) = written {
             self.outbox_len.fetch_sub(transitions, Ordering::SeqCst);
+            self.points_len.fetch_sub(points, Ordering::SeqCst);
             return Err(self.failed(error));
         }
         self.journal_low.fetch_max(trimmed, Ordering::Relaxed);
@@ -163,6 +172,7 @@ impl Store {
             baseline_instances: self
                 .scan(family::BASELINES, |key, value| Ok((key.u64()?, key.labels()?, decode(value)?)))?,
             sequence: self.last_sequence()?,
+            published: self.meta(meta::PUBLISHED, |_, value| decode(value))?.into_iter().fold(0, u64::max),
             ..Restored::default()
         })
     }

@@ -2,15 +2,18 @@
 //! holds whole commits, all up to one of them and none after it.
 //!
 //! `open` decides whether a folder is ours and tunes the database, `records` and `key` say how things
-//! lie in it, `commit` writes and restores, `told` answers questions about what happened.
+//! lie in it, `commit` writes and restores, `told` answers questions about what happened, `points` holds the points that
+//! wait to be published.
 
 mod commit;
 mod key;
 mod open;
+mod points;
 mod records;
 mod told;
 
 pub use open::{MARKER, VERSION, look};
+pub use points::Waiting;
 pub use told::{EXPIRED_AT_ONCE, Since, Told};
 
 use model::{Span, Time};
@@ -114,6 +117,9 @@ pub struct Store {
     /// The same for the outbox; whoever trims holds it.
     outbox_low: Mutex<u64>,
     outbox_len: AtomicUsize,
+    /// The same for points.
+    points_low: AtomicU64,
+    points_len: AtomicUsize,
     /// The latest place of any agenda, in nanoseconds since the epoch; `i64::MIN` before the first.
     clock_ns: AtomicI64,
 }
@@ -135,9 +141,13 @@ mod family {
     pub(crate) const HISTORY: &str = "history";
     pub(crate) const IDS: &str = "ids";
     pub(crate) const OUTBOX: &str = "outbox";
+    /// Points that wait to be published, many in one record.
+    pub(crate) const POINTS: &str = "points";
 
-    pub(crate) const ALL: [&str; 13] =
-        [META, INSTANCES, CHECKS, ELEMENTS, BLOCKS, BASELINES, COLUMNS, MODELS, JOURNAL, TOLD, HISTORY, IDS, OUTBOX];
+    pub(crate) const ALL: [&str; 14] = [
+        META, INSTANCES, CHECKS, ELEMENTS, BLOCKS, BASELINES, COLUMNS, MODELS, JOURNAL, TOLD, HISTORY, IDS, OUTBOX,
+        POINTS,
+    ];
 }
 
 impl Store {

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize};
 /// The file that makes a folder ours; it holds the version that wrote it.
 pub const MARKER: &str = "VITALSIGN";
 /// The version of everything in the folder.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// What stands before the version in the marker.
 const MAGIC: &str = "vitalsign state ";
@@ -35,6 +35,7 @@ impl Store {
         let mut store = Store::of(db.map_err(|error| failure(path, error))?, options);
         store.journal_low = AtomicU64::new(store.first_number(family::JOURNAL)?.unwrap_or(0));
         store.outbox_len = AtomicUsize::new(store.count_outbox(0, u64::MAX)?);
+        store.count_points()?;
         store.clock_ns = AtomicI64::new(store.stored_clock()?.map_or(i64::MIN, Time::nanos));
         Ok(store)
     }
@@ -50,6 +51,8 @@ impl Store {
             columns_low: Mutex::default(),
             outbox_low: Mutex::new(0),
             outbox_len: AtomicUsize::new(0),
+            points_low: AtomicU64::new(0),
+            points_len: AtomicUsize::new(0),
             clock_ns: AtomicI64::new(i64::MIN),
         }
     }
@@ -223,8 +226,8 @@ fn tuned(memory_bytes: usize, create: bool) -> (rocksdb::Options, Vec<ColumnFami
         family.set_max_write_buffer_number(2);
         family.set_target_file_size_base(16 << 20);
         family.set_max_bytes_for_level_base(64 << 20);
-        if name == family::BLOCKS || name == family::COLUMNS {
-            // Blocks are large and rewritten in rotation, columns are large and trimmed from one end. Kept apart
+        if [family::BLOCKS, family::COLUMNS, family::POINTS].contains(&name) {
+            // Blocks are large and rewritten in rotation, the others are large and trimmed from one end. Kept apart
             // from their keys they are not copied by each compaction; files are collected once half of what they
             // hold is not needed any more.
             family.set_enable_blob_files(true);

@@ -10,7 +10,7 @@ use model::{Band, Counters, Element, Event, Labels, Reading, State, Time, Transi
 use std::sync::Arc;
 
 /// The first byte of each record.
-const RECORD_VERSION: u8 = 2;
+pub(crate) const RECORD_VERSION: u8 = 2;
 
 /// Why a record or key cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,7 @@ record! {
     BlockRecord { lane, positions, series }
     SeriesRecord { number, name, labels, panes, carry, events }
     PaneRecord { start_ns, count, sum, minimum, maximum, last_ns, last, values, buckets, samples, delta }
+    MessagePlace { key_end, value_end, timestamp_ms }
     Transition { id, sequence, element, health, time, from, to, cause, message, evidence }
 }
 
@@ -131,6 +132,19 @@ choice! {
         0 = Born { sequence, element, record },
         1 = Transition { transition },
         2 = Removed { sequence, element }
+    }
+}
+
+impl Wire for Messages {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.bytes.write(out);
+        self.index.write(out);
+    }
+    fn read(input: &mut &[u8]) -> Result<Self, Damaged> {
+        let messages = Messages { bytes: Wire::read(input)?, index: Wire::read(input)? };
+        let ends = messages.index.iter().flat_map(|place| [place.key_end, place.value_end]);
+        let in_order = ends.clone().is_sorted() && ends.last().is_none_or(|end| end as usize <= messages.bytes.len());
+        if in_order { Ok(messages) } else { Err(Damaged("messages lie beyond their bytes")) }
     }
 }
 

@@ -3,9 +3,9 @@
 mod common;
 
 use common::{clock, element, open, seconds, transition};
-use engine::state::Change;
+use engine::state::{Change, MessagePlace, Messages};
 use model::{Element, Time, Transition};
-use store::{EXPIRED_AT_ONCE, Since, Store, Told};
+use store::{EXPIRED_AT_ONCE, Since, Store, Told, Waiting};
 
 fn numbers(transitions: &[Transition]) -> Vec<u64> {
     transitions.iter().map(|transition| transition.sequence).collect()
@@ -67,6 +67,52 @@ fn the_outbox_gives_the_oldest_until_they_are_acknowledged() {
     assert_eq!(store.outbox_len().expect("a length"), 1);
     // What has been published is still history.
     assert_eq!(history(&store, "checkout", None, 9), [257, 255, 3, 1]);
+}
+
+/// A piece of two points.
+fn piece(number: u64, topic: &str) -> Waiting {
+    let place = |key_end, value_end| MessagePlace { key_end, value_end, timestamp_ms: number as i64 };
+    let messages = Messages { bytes: b"a{}bb{ }".to_vec(), index: vec![place(1, 3), place(5, 8)] };
+    Waiting { number, topic: topic.into(), messages }
+}
+
+fn publish(store: &Store, pieces: &[Waiting]) {
+    let change = |of: &Waiting| {
+        let Waiting { number, topic, messages } = of.clone();
+        Change::Publish { number, topic, messages }
+    };
+    store.commit(&pieces.iter().map(change).collect::<Vec<_>>(), true).expect("a commit");
+}
+
+#[test]
+fn points_wait_in_pieces_until_they_are_acknowledged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path());
+    let pieces = [piece(1, "minutes"), piece(2, "hours"), piece(3, "minutes")];
+    publish(&store, &pieces[..1]);
+    publish(&store, &pieces[1..]);
+    assert_eq!(store.points(2).expect("points"), pieces[..2]);
+    assert_eq!(store.points_len(), 3);
+    store.trim_points(&pieces[..2]).expect("a trim");
+    assert_eq!(store.points(9).expect("points"), pieces[2..]);
+    // Transitions have numbers of their own.
+    tell(&store, "checkout", [1]);
+    assert_eq!((store.points_len(), outbox(&store, 9)), (1, vec![1]));
+    drop(store);
+
+    let store = open(folder.path());
+    assert_eq!(store.points(9).expect("points"), pieces[2..]);
+    assert_eq!(store.points_len(), 1);
+    store.trim_points(&pieces[2..]).expect("a trim");
+    assert_eq!((store.points(9).expect("points"), store.points_len()), (vec![], 0));
+    drop(store);
+
+    // The last number outlives what had it.
+    let store = open(folder.path());
+    assert_eq!(store.restore().expect("state").published, 3);
+    publish(&store, &[piece(4, "minutes")]);
+    assert_eq!(store.points(9).expect("points"), [piece(4, "minutes")]);
+    assert_eq!(store.restore().expect("state").published, 4);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 /// Fewer prove little.
 const LEAST_TRANSITIONS: usize = 200;
-const POINTS: [&str; 4] = ["after-commit", "mid-publish", "mid-block", "catch-up"];
+const POINTS: [&str; 5] = ["after-commit", "mid-publish", "mid-points", "mid-block", "catch-up"];
 
 /// One set of topics, one store, and what happened to the processes on them.
 struct Run {
@@ -29,6 +29,8 @@ struct Run {
     later: String,
     events: String,
     transitions: String,
+    /// What a stream is published to: as batches, and as sliding windows.
+    points: [String; 2],
     workers: usize,
     hit: BTreeSet<String>,
 }
@@ -61,10 +63,12 @@ impl Run {
             later: name("later"),
             events: name("events"),
             transitions: name("transitions"),
+            points: [name("points"), name("sliding")],
             workers,
             hit: BTreeSet::new(),
         };
-        let topics = [(&*run.metrics, 4), (&*run.events, 4), (&*run.transitions, 1)];
+        let [points, sliding] = &run.points;
+        let topics = [(&*run.metrics, 4), (&*run.events, 4), (&*run.transitions, 1), (points, 3), (sliding, 1)];
         kafka::create_topics(&run.broker, &topics).expect("topics");
         std::fs::write(run.configuration(), run.text()).expect("a configuration");
         std::fs::create_dir(run.path("functions")).expect("a folder of functions");
@@ -83,13 +87,15 @@ impl Run {
     }
 
     fn text(&self) -> String {
-        let Run { metrics, later, events, transitions, workers, .. } = self;
+        let Run { metrics, later, events, transitions, points: [points, sliding], workers, .. } = self;
         shop::CONFIGURATION
             .replace("BROKERS", &self.broker.brokers)
             .replace("METRICS", metrics)
             .replace("LATER", later)
             .replace("EVENTS", events)
             .replace("TRANSITIONS", transitions)
+            .replace("POINTS", points)
+            .replace("SLIDING", sliding)
             .replace("WORKERS", &workers.to_string())
             .replace("STORE", &self.path("store").display().to_string())
     }
@@ -207,6 +213,8 @@ struct Met {
     kills: usize,
     points: BTreeSet<String>,
     published_twice: usize,
+    points_published: usize,
+    points_twice: usize,
     transitions: usize,
     late: u64,
     out_of_order: usize,
@@ -266,6 +274,16 @@ fn check(workers: usize, kills: usize, seed: u64, met: &mut Met) {
     let (published, repeats) = published(&run);
     let wanted: Vec<String> = truth.transitions.iter().map(|of| format!("{:032x}", of.id)).collect();
     same(&wanted, &published, &format!("published; {what}"));
+    let wanted = scenario::truth::points(&settings, &truth);
+    for topic in &run.points {
+        let (points, repeats) = points(&run, topic);
+        let mut wanted = wanted[topic.as_str()].clone();
+        // Partitions keep the order of each instance alone.
+        wanted.sort();
+        same(&wanted, &points, &format!("{topic}; {what}"));
+        met.points_published += points.len();
+        met.points_twice += repeats;
+    }
     let states: BTreeMap<Element, (State, State)> = restored
         .elements
         .iter()
@@ -321,6 +339,29 @@ fn published(run: &Run) -> (Vec<String>, usize) {
     (ids, repeats)
 }
 
+/// The points on a topic without repeats, sorted, and how many repeats there were. A repeat is the same byte for byte,
+/// and what is new of an instance comes in the order of time.
+fn points(run: &Run, topic: &str) -> (Vec<String>, usize) {
+    let (mut seen, mut newest, mut lines, mut repeats) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), 0);
+    for batch in run.read(&[topic]) {
+        for place in 0..batch.records.len() {
+            let record = batch.record(place);
+            let (key, value) = (record.key.expect("a key").to_vec(), record.value.expect("a value").to_vec());
+            let at = record.timestamp_ms.expect("a timestamp");
+            if let Some(before) = seen.insert((key.clone(), at), value.clone()) {
+                assert_eq!(before, value, "a point of {topic} came again, and another");
+                repeats += 1;
+                continue;
+            }
+            let before = newest.insert(key.clone(), at);
+            assert!(before.is_none_or(|before| before < at), "a point of {topic} came late");
+            lines.push(scenario::truth::point(&key, &value, at));
+        }
+    }
+    lines.sort();
+    (lines, repeats)
+}
+
 fn lines(transitions: &[Transition]) -> Vec<String> {
     let line = |of: &Transition| {
         let (element, health) = (&of.element, of.health.name());
@@ -357,7 +398,9 @@ fn what_is_killed_goes_on_as_if_nothing_had_happened() {
     for workers in [1, 2, 4] {
         check(workers, kills.div_ceil(3), seed, &mut met);
     }
-    let Met { kills, published_twice, transitions, late, out_of_order, idle, new, .. } = met;
+    let Met { kills, published_twice, points_published, points_twice, transitions, late, out_of_order, .. } = met;
+    let Met { idle, new, .. } = met;
+    println!("{points_published} points, {points_twice} twice");
     println!(
         "{kills} kills, {transitions} transitions, {published_twice} published twice, {late} late, {out_of_order} out of order, {idle} idle, {new} new"
     );
@@ -365,6 +408,10 @@ fn what_is_killed_goes_on_as_if_nothing_had_happened() {
         assert!(met.points.contains(point), "no process was killed at `{point}`");
     }
     assert!(published_twice > 0, "nothing was published twice");
+    assert!(
+        points_twice > 0 && points_published >= LEAST_TRANSITIONS,
+        "{points_published} points, {points_twice} twice"
+    );
     assert!(late > 0 && out_of_order > 0 && idle > 0 && new > 0, "nothing late, out of order, idle or new");
     assert!(transitions >= LEAST_TRANSITIONS, "only {transitions} transitions");
 }

@@ -36,7 +36,14 @@ sources:
     idle_after: 1s
     start: earliest
 streams:
-  load:     { source: metrics, select: { metric: load }, each: [host], time_to_live: 15s }
+  load:
+    source: metrics
+    select: { metric: load }
+    each: [host]
+    time_to_live: 15s
+    publish:
+      - { topic: POINTS, window: batching 1s, downsample: [count, sum, minimum, maximum, average] }
+      - { topic: SLIDING, window: sliding 2s every 1s, downsample: average }
   requests: { source: metrics, select: { metric: requests }, each: [host], time_to_live: 15s }
   errors:   { source: happenings, select: { type: log, field: { /level: error } }, each: [host], time_to_live: 20s }
   states:   { source: happenings, select: { type: state }, each: [host], time_to_live: 20s }

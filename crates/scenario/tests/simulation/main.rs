@@ -141,11 +141,26 @@ fn run(world: &World, random: &mut Random, how: Disturbance) -> Ran {
     }
 }
 
-/// What the oracle makes of the same records and of what the shell said.
-fn expected(world: &World, memory: &Memory) -> Vec<Transition> {
+/// What the oracle makes of the same records and of what the shell said: transitions, and points by their topics.
+fn expected(world: &World, memory: &Memory) -> (Vec<Transition>, Vec<String>) {
     let batches: Vec<_> = world.partitions.iter().map(|of| of.batch(0..of.records.len(), world.end)).collect();
     let journal: Vec<Entry> = memory.journal().cloned().collect();
-    scenario::truth::of(&world.settings, &batches, &journal).transitions
+    let outcome = scenario::truth::of(&world.settings, &batches, &journal);
+    let points = scenario::truth::points(&world.settings, &outcome);
+    let points = points.iter().flat_map(|(topic, lines)| lines.iter().map(move |line| format!("{topic} {line}")));
+    let points = points.collect();
+    (outcome.transitions, points)
+}
+
+/// All points that were committed, by their topics.
+fn points(memory: &Memory) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (topic, messages) in memory.published.values() {
+        let line = |(key, value, at): (&[u8], &[u8], i64)| (topic, scenario::truth::point(key, value, at));
+        lines.extend(messages.iter().map(line));
+    }
+    lines.sort_by_key(|(topic, _)| *topic); // those of one topic stay in their order
+    lines.into_iter().map(|(topic, line)| format!("{topic} {line}")).collect()
 }
 
 fn text(transitions: &[Transition]) -> Vec<String> {
@@ -164,7 +179,7 @@ fn same(wanted: &[String], found: &[String], what: &str) {
     if let Some(place) = differs {
         let before = &found[place.saturating_sub(3)..place];
         panic!(
-            "{what}: {} transitions wanted, {} found; after {before:#?}\nwanted {:#?}\nfound  {:#?}",
+            "{what}: {} wanted, {} found; after {before:#?}\nwanted {:#?}\nfound  {:#?}",
             wanted.len(),
             found.len(),
             wanted.get(place..(place + 2).min(wanted.len())),
@@ -198,7 +213,11 @@ fn compare(seeds: Vec<u64>, make: fn(u64) -> World) -> (Vec<Transition>, usize, 
                 ran.memory.journal().for_each(|entry| println!("{entry:?}"));
                 text(&ran.memory.transitions).iter().for_each(|line| println!("{line}"));
             }
-            same(&text(&expected(&world, &ran.memory)), &text(&ran.memory.transitions), &what);
+            let (wanted, wanted_points) = expected(&world, &ran.memory);
+            same(&text(&wanted), &text(&ran.memory.transitions), &what);
+            same(&wanted_points, &points(&ran.memory), &format!("points of {what}"));
+            let promised = world.settings.definitions.publications.len();
+            assert!(promised == 0 || wanted_points.len() > 100, "{what}: only {} points", wanted_points.len());
             let numbers: Vec<u64> = ran.memory.transitions.iter().map(|of| of.sequence).collect();
             assert!(numbers.is_sorted_by(|a, b| a < b), "{what}: numbers are never reused");
             transitions.extend(ran.memory.transitions);
@@ -243,6 +262,7 @@ fn splits_and_workers_do_not_show() {
             let other = run(&world, &mut Random::new(split), how(workers));
             let what = format!("seed {seed}, split {split}, {workers} workers");
             same(&text(&first.memory.transitions), &text(&other.memory.transitions), &what);
+            same(&points(&first.memory), &points(&other.memory), &format!("points of {what}"));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A store in memory: what commits leave behind, and what a start gets back.
 
-use engine::state::{Change, Entry, PartitionKey, Restored};
+use engine::state::{Change, Entry, Messages, PartitionKey, Restored};
 use model::{Element, Labels, Time, Transition};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub(crate) struct Memory {
     sequence: u64,
     /// All transitions that were ever committed.
     pub(crate) transitions: Vec<Transition>,
+    /// All points that were ever committed, by the number of their piece, with their topic.
+    pub(crate) published: BTreeMap<u64, (Arc<str>, Messages)>,
 }
 
 impl Memory {
@@ -61,6 +63,10 @@ impl Memory {
                 Change::JournalTrim { below } => self.trimmed = below,
                 Change::Transition(transition) => self.transitions.push(transition),
                 Change::Sequence(sequence) => self.sequence = sequence,
+                Change::Publish { number, topic, messages } => {
+                    assert!(self.published.last_key_value().is_none_or(|(last, _)| *last < number), "a number again");
+                    self.published.insert(number, (topic, messages));
+                }
             }
         }
     }
@@ -93,6 +99,7 @@ impl Memory {
             models: self.models.clone().into_iter().map(|((key, row), record)| (key, row, record)).collect(),
             journal: self.journal.clone().into_iter().filter(|(number, _)| *number >= self.trimmed).collect(),
             sequence: self.sequence,
+            published: self.published.last_key_value().map_or(0, |(number, _)| *number),
         }
     }
 }

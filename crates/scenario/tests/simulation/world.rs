@@ -83,10 +83,22 @@ sources:
     max_ahead: 1m
     max_skew: 1h
 streams:
-  load:     { source: metrics, select: { metric: load }, each: [host], time_to_live: 45s }
-  all load: { source: metrics, select: { metric: load } }
-  requests: { source: metrics, select: { metric: requests }, each: [host], time_to_live: 30s }
-  sizes:    { source: metrics, select: { metric: size, host: "!c" }, each: [host, disk], time_to_live: 30s }
+  load:
+    source: metrics
+    select: { metric: load }
+    each: [host]
+    time_to_live: 45s
+    publish:
+      - { topic: published.load, window: sliding 20s every 5s, downsample: [count, average] }
+      - { topic: published.seconds, window: batching 2s, downsample: count }
+  all load: { source: metrics, select: { metric: load }, publish: { topic: published.all, window: batching 15s in Asia/Kathmandu, downsample: [p50, sum] } }
+  requests: { source: metrics, select: { metric: requests }, each: [host], time_to_live: 30s, publish: { topic: published.rate, window: sliding 20s, downsample: [rate, last] } }
+  sizes:
+    source: metrics
+    select: { metric: size, host: "!c" }
+    each: [host, disk]
+    time_to_live: 30s
+    publish: { topic: published.sizes, window: sliding 20s every 10s, downsample: [minimum, maximum] }
   all sizes: { source: metrics, select: { metric: size }, each: [host], time_to_live: 2m }
 components:
   service:     { type: service }

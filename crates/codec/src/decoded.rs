@@ -121,11 +121,10 @@ impl Decoded {
     pub(crate) fn record(&mut self, decode: impl FnOnce(&mut Decoded) -> Result<(), Fault>) {
         self.start = self.bytes.len();
         self.written = 0;
-        let before = (self.samples.len(), self.events.len(), self.rejected());
-        let (samples, events, _) = before;
+        let (samples, events, rejected) = (self.samples.len(), self.events.len(), self.rejected());
         if let Err(fault) = decode(self) {
             self.undo(self.start, samples, events, fault);
-        } else if before == (self.samples.len(), self.events.len(), self.rejected()) {
+        } else if samples == self.samples.len() && events == self.events.len() && rejected == self.rejected() {
             self.reject(Reason::NothingInside, || "no sample or event inside".to_owned());
         }
     }
@@ -205,6 +204,7 @@ impl Decoded {
     }
 
     /// Appends a sample whose key begins at `start` and ends here. A value that is not finite is refused.
+    #[inline]
     pub(crate) fn sample(&mut self, start: u32, time: Time, value: f64, kind: Kind) -> Result<(), Fault> {
         self.room()?;
         let series = start..self.place();

@@ -277,3 +277,26 @@ fn unescape(raw: &[u8], special: &[u8], out: &mut Decoded) {
     }
     out.text(rest);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1024))]
+
+        #[test]
+        fn a_plain_header_is_a_header(text in "[a-c]{0,9}(,[a-c,= ü\\\\]{0,9}=[a-c,=ü\r\n\\\\]{1,9}){0,20}[ \n]?[a-c]{0,9}", at in 0..4_usize) {
+            let (mut plain, mut other) = (Decoded::default(), Decoded::default());
+            let (mut plain_at, mut other_at) = (at, at);
+            if let Some(found) = plain_header(text.as_bytes(), &mut plain_at, &mut plain) {
+                let wanted = header(text.as_bytes(), &mut other_at, &mut other);
+                prop_assert_eq!(wanted.ok(), Some(found), "{}", text);
+                prop_assert_eq!((plain_at, format!("{plain:?}")), (other_at, format!("{other:?}")), "{}", text);
+            } else {
+                prop_assert_eq!((plain_at, plain.bytes.len()), (at, 0), "{}", text);
+            }
+        }
+    }
+}

@@ -4,7 +4,7 @@
 //! its contents hang on, and once for the contents. A request that is broken anywhere is refused whole.
 
 use crate::decoded::Fault;
-use crate::protobuf::{Wire, fields, text, text_bytes};
+use crate::protobuf::{Malformed, Wire, fields, text, text_bytes};
 use crate::{Decoded, Decoder, Kind, Message, Plan, Settings};
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
@@ -41,11 +41,12 @@ impl Decoder for OtlpPlan {
 }
 
 /// The messages in the fields of this number.
-fn children(message: &[u8], wanted: u32) -> impl Iterator<Item = Result<&[u8], Fault>> {
+#[inline]
+fn children(message: &[u8], wanted: u32) -> impl Iterator<Item = Result<&[u8], Malformed>> {
     fields(message).filter_map(move |field| match field {
         Ok((number, Wire::Bytes(bytes))) if number == wanted => Some(Ok(bytes)),
         Ok(_) => None,
-        Err(fault) => Some(Err(fault)),
+        Err(malformed) => Some(Err(malformed)),
     })
 }
 

@@ -13,20 +13,41 @@ pub(crate) enum Wire<'a> {
     Bytes(&'a [u8]),
 }
 
+/// A field that is cut off or malformed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Malformed;
+
+impl From<Malformed> for Fault {
+    fn from(_: Malformed) -> Fault {
+        Fault::undecodable("a protobuf field that is cut off or malformed")
+    }
+}
+
+/// What is left of a message.
+pub(crate) struct Fields<'a> {
+    rest: &'a [u8],
+}
+
 /// The fields of a message: number and content. Ends after the first error.
 #[inline]
-pub(crate) fn fields(message: &[u8]) -> impl Iterator<Item = Result<(u32, Wire<'_>), Fault>> {
-    let mut rest = message;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
+pub(crate) fn fields(message: &[u8]) -> Fields<'_> {
+    Fields { rest: message }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<(u32, Wire<'a>), Malformed>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
             return None;
         }
-        let field = field(&mut rest);
+        let field = field(&mut self.rest);
         if field.is_none() {
-            rest = &[];
+            self.rest = &[];
         }
-        Some(field.ok_or_else(|| Fault::undecodable("a protobuf field that is cut off or malformed")))
-    })
+        Some(field.ok_or(Malformed))
+    }
 }
 
 /// Text, which must be UTF-8.
@@ -40,7 +61,7 @@ pub(crate) fn text_bytes(bytes: &[u8]) -> Result<&[u8], Fault> {
     if bytes.is_ascii() { Ok(bytes) } else { text(bytes).map(str::as_bytes) }
 }
 
-#[inline]
+#[inline(always)]
 fn field<'a>(rest: &mut &'a [u8]) -> Option<(u32, Wire<'a>)> {
     let tag = u32::try_from(varint(rest)?).ok()?;
     let wire = match tag & 7 {
@@ -56,14 +77,14 @@ fn field<'a>(rest: &mut &'a [u8]) -> Option<(u32, Wire<'a>)> {
     (tag >> 3 != 0).then_some((tag >> 3, wire))
 }
 
-#[inline]
+#[inline(always)]
 fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     let (taken, after) = rest.split_at_checked(length)?;
     *rest = after;
     Some(taken)
 }
 
-#[inline]
+#[inline(always)]
 fn varint(rest: &mut &[u8]) -> Option<u64> {
     match **rest {
         // Tags and most lengths are of one byte.

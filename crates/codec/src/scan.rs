@@ -8,7 +8,7 @@
 
 use crate::decimal::Decimal;
 use crate::tape::escape;
-use crate::words::{below, equal, find, load};
+use crate::words::{ascii, below, equal, find, load};
 
 /// How many values may be wanted of a document.
 pub(crate) const MAX_WANTED: usize = 16;
@@ -285,9 +285,9 @@ impl Scan<'_> {
     #[inline]
     fn string(&mut self) -> Option<(Span, bool)> {
         let start = self.at;
-        let (end, plain) = string(self.text, start)?;
-        self.at = end + 1;
-        Some((Span::new(start, end), plain))
+        let text = string(self.text, start)?;
+        self.at = text.end + 1;
+        Some((Span::new(start, text.end), text.plain))
     }
 
     fn word(&mut self, word: &[u8]) -> Option<Span> {
@@ -329,14 +329,27 @@ impl Scan<'_> {
     }
 }
 
-/// Reads a string behind its first quote: the place of its last one, and whether there is no escape between them.
+/// What is said of a string without looking at it again.
+pub(crate) struct StringEnd {
+    /// The place of its last quote.
+    pub(crate) end: usize,
+    /// Whether it has no escapes.
+    pub(crate) plain: bool,
+    /// Whether it is known to be ASCII.
+    pub(crate) ascii: bool,
+}
+
+/// Reads a string behind its first quote.
 #[inline]
-pub(crate) fn string(text: &[u8], mut at: usize) -> Option<(usize, bool)> {
-    let mut plain = true;
+pub(crate) fn string(text: &[u8], mut at: usize) -> Option<StringEnd> {
+    let (mut plain, mut seen) = (true, 0);
     loop {
-        at = find(text, at, |word| below(word, 0x20) | equal(word, b'"') | equal(word, b'\\'));
+        at = find(text, at, |word| {
+            seen |= word;
+            below(word, 0x20) | equal(word, b'"') | equal(word, b'\\')
+        });
         match text.get(at)? {
-            b'"' => return Some((at, plain)),
+            b'"' => return Some(StringEnd { end: at, plain, ascii: ascii(seen) }),
             b'\\' => {
                 plain = false;
                 at += escape(&text[at..])?.1;

@@ -6,7 +6,7 @@
 //! not at all.
 
 use crate::decimal::Decimal;
-use crate::scan::{Found, MAX_WANTED, Scalar, Span, Wanted, string};
+use crate::scan::{Found, MAX_WANTED, Scalar, Span, StringEnd, Wanted, string};
 use std::sync::Arc;
 
 /// Documents of more numbers and strings have no shape.
@@ -39,9 +39,8 @@ impl Shape {
             }
             begin += before.len();
             if scalar.text {
-                let (end, plain) = string(text, start)?;
-                let string = &text[start..end];
-                if !string.is_ascii() && std::str::from_utf8(string).is_err() {
+                let StringEnd { end, plain, ascii } = string(text, start)?;
+                if !ascii && std::str::from_utf8(&text[start..end]).is_err() {
                     return None;
                 }
                 at = end;

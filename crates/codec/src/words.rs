@@ -14,6 +14,7 @@ pub(crate) fn load(text: &[u8], at: usize) -> u64 {
     }
 }
 
+#[inline(never)]
 fn load_last(text: &[u8], at: usize) -> u64 {
     let left = text.len().saturating_sub(at);
     match text.last_chunk() {
@@ -35,17 +36,22 @@ pub(crate) fn below(word: u64, limit: u8) -> u64 {
     word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGHS
 }
 
-/// The place of the first byte that `marks` marks, or the end of the text. It must mark zeros.
+/// Whether all bytes are ASCII.
 #[inline]
-pub(crate) fn find(text: &[u8], mut at: usize, marks: impl Fn(u64) -> u64) -> usize {
-    while at < text.len() {
+pub(crate) fn ascii(word: u64) -> bool {
+    word & HIGHS == 0
+}
+
+/// The place of the first byte that `marks` marks, or the end of the text. It must mark zeros, which stand there.
+#[inline]
+pub(crate) fn find(text: &[u8], mut at: usize, mut marks: impl FnMut(u64) -> u64) -> usize {
+    loop {
         let marked = marks(load(text, at));
         if marked != 0 {
-            return at + (marked.trailing_zeros() / 8) as usize;
+            return text.len().min(at + (marked.trailing_zeros() / 8) as usize);
         }
         at += 8;
     }
-    text.len()
 }
 
 /// How many digits the word begins with, and the number that they make.

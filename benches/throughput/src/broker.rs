@@ -32,8 +32,8 @@ const UNDER_WAY: usize = 4;
 /// How long the broker may be silent.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is done with the key and the value of a record.
-pub(crate) type Each<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), Failure> + 'a;
+/// What is done with the key, the value and the time of a record, in milliseconds.
+pub(crate) type Each<'a> = dyn FnMut(&[u8], &[u8], i64) -> Result<(), Failure> + 'a;
 
 /// How long it may take until a new topic is led.
 const LEADERS: Duration = Duration::from_secs(10);
@@ -150,7 +150,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Gives key and value of each committed record from these positions on, to where the partitions end now, and moves
+    /// Gives key, value and time of each committed record from these positions on, to where the partitions end now, and moves
     /// the positions there.
     pub(crate) fn read(&mut self, topic: &str, positions: &mut [i64], each: &mut Each<'_>) -> Result<(), Failure> {
         let ends = self.ends(topic, positions.len() as i32)?;
@@ -158,7 +158,8 @@ impl Broker {
             while *position < end {
                 let (records, after) = self.fetch(topic, partition, *position)?;
                 for record in records.iter().filter(|record| record.offset >= *position && !record.control) {
-                    each(record.key.as_deref().unwrap_or_default(), record.value.as_deref().unwrap_or_default())?;
+                    let bytes = |of: &Option<Bytes>| of.clone().unwrap_or_default();
+                    each(&bytes(&record.key), &bytes(&record.value), record.timestamp)?;
                 }
                 if after <= *position {
                     let stuck = format!("topic `{topic}` gives nothing from offset {position} on, of {end}");
@@ -197,10 +198,14 @@ impl Broker {
             return Err(self.failure(format!("topic `{topic}` holds aborted transactions: a program has failed")));
         }
         let bytes = partition.records.unwrap_or_default();
-        let mut bytes = bytes.slice(..whole(&bytes));
-        let sets = RecordBatchDecoder::decode_all(&mut bytes)
-            .map_err(|e| self.failure(format!("topic `{topic}` holds what cannot be decoded: {e}")))?;
-        let records: Vec<Record> = sets.into_iter().flat_map(|set| set.records).collect();
+        let mut records = Vec::new();
+        for (from, to) in batches(&bytes) {
+            let appended = appended_ms(&bytes[from..to]);
+            let set = RecordBatchDecoder::decode(&mut bytes.slice(from..to))
+                .map_err(|e| self.failure(format!("topic `{topic}` holds what cannot be decoded: {e}")))?;
+            let timed = |record: Record| Record { timestamp: appended.unwrap_or(record.timestamp), ..record };
+            records.extend(set.records.into_iter().map(timed));
+        }
         let after = records.iter().map(|record| record.offset + 1).max().unwrap_or(offset);
         Ok((records, after))
     }
@@ -249,17 +254,25 @@ impl Broker {
     }
 }
 
-/// How much of what a fetch gave are whole batches: the last one may be cut.
-fn whole(bytes: &[u8]) -> usize {
-    let mut end = 0;
-    while let Some(length) = bytes.get(end + 8..end + 12).and_then(|four| four.try_into().ok()) {
-        let next = end + 12 + u32::from_be_bytes(length) as usize;
-        if next > bytes.len() {
+/// Where the whole batches of what a fetch gave lie: the last one may be cut.
+fn batches(bytes: &[u8]) -> Vec<(usize, usize)> {
+    let (mut batches, mut from) = (Vec::new(), 0);
+    while let Some(length) = bytes.get(from + 8..from + 12).and_then(|four| four.try_into().ok()) {
+        let to = from + 12 + u32::from_be_bytes(length) as usize;
+        if to > bytes.len() {
             break;
         }
-        end = next;
+        batches.push((from, to));
+        from = to;
     }
-    end
+    batches
+}
+
+/// When the broker has appended a batch, where it keeps that: then it stands for the times of all its records.
+fn appended_ms(batch: &[u8]) -> Option<i64> {
+    let attributes = u16::from_be_bytes(batch.get(21..23)?.try_into().ok()?);
+    let newest = i64::from_be_bytes(batch.get(35..43)?.try_into().ok()?);
+    (attributes & 8 != 0).then_some(newest)
 }
 
 fn name(topic: &str) -> TopicName {

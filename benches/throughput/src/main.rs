@@ -3,6 +3,7 @@
 
 mod batch;
 mod broker;
+mod delay;
 mod failure;
 mod health;
 mod measure;
@@ -41,6 +42,8 @@ struct Arguments {
 enum Command {
     /// Downsampling: windows of a minute, five figures for each series.
     W1(W1),
+    /// How long results of W1 come after the reading that closes their window.
+    Delay(W1),
     /// Sliding windows: a slide of ten seconds, and widths of up to 300 slides.
     W2(W2),
     /// Health: windows of ten seconds, a threshold and a learned baseline for each series; only changes are told.
@@ -185,6 +188,7 @@ fn main() -> ExitCode {
             let asked = [Asked { name: "W1".to_owned(), configuration: "w1.yaml", windows: Some(windows) }];
             compare(&common, &series, step, &systems, &asked)
         }
+        Command::Delay(arguments) => delays(&arguments),
         Command::W2(W2 { series, ratios, systems, step, common }) => {
             let asked = |ratio: &i64| {
                 let windows = Windows { width_s: 10 * ratio, slide_s: 10, percentile: true };
@@ -248,6 +252,24 @@ fn compare(common: &Common, series: &[u64], step: u32, systems: &str, asked: &[A
         0 => Ok(()),
         failed => Err(Failure(format!("{failed} of {} runs have no figure; why is said above", runs.len()))),
     }
+}
+
+/// Closes a window while everything is quiet, as often as is wanted.
+fn delays(W1 { series, systems, step, common }: &W1) -> Result<(), Failure> {
+    let systems = systems::named(systems)?;
+    let (results, logs, kafka) = (common.results(), logs()?, testkit::Broker::start());
+    let setting = common.setting(kafka.brokers(), &logs);
+    for series in series {
+        let workload = delay::workload(*series, *step, common.partitions)?;
+        for _ in 0..common.runs {
+            for system in &systems {
+                let delay = delay::run(system, workload, &setting)?;
+                results::append(&results, &delay)?;
+                println!("{delay:?}");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Kills and starts again, as often as is wanted.

@@ -79,6 +79,7 @@ fn watched(
         windows: job.windows,
         folder: folder.path(),
         heap: setting.heap,
+        lives: false,
         listen: &listen,
         configuration: job.configuration,
     };
@@ -197,7 +198,7 @@ impl<'a> Watch<'a> {
 
     fn read(&mut self, broker: &mut Broker) -> Result<(), Failure> {
         let answer = &mut self.answer;
-        broker.read(self.output, &mut self.positions, &mut |key, value| answer.check(key, value))
+        broker.read(self.output, &mut self.positions, &mut |key, value, _| answer.check(key, value))
     }
 
     fn is_over(&self) -> bool {

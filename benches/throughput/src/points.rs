@@ -94,6 +94,11 @@ impl Answer {
         (rest * 4 >= total).then_some((end, rest))
     }
 
+    /// How many that are asked for have come.
+    pub(crate) fn right(&self) -> u64 {
+        self.found.right
+    }
+
     /// Holds one record of the output topic against the truth.
     pub(crate) fn check(&mut self, key: &[u8], value: &[u8]) -> Result<(), Failure> {
         let wrong = |why: String| Failure(format!("wrong result: {why}: {}", String::from_utf8_lossy(value)));

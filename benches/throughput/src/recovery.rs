@@ -61,14 +61,14 @@ fn killed(
 
     let mut first = Server::start(&on)?;
     until(setting, &mut first, || {
-        broker.read(output, &mut positions, &mut |_, value| answer.check(value))?;
+        broker.read(output, &mut positions, &mut |_, value, _| answer.check(value))?;
         Ok(answer.newest_s() >= middle_s)
     })?;
     let written = first.process.written_bytes()?;
     first.process.kill();
     drop(first);
     // What it told with its last breath.
-    broker.read(output, &mut positions, &mut |_, value| answer.check(value))?;
+    broker.read(output, &mut positions, &mut |_, value, _| answer.check(value))?;
     let events_before = workload.events_before(answer.newest_s() + LATENESS_S);
     let (told, store_mb) = (answer.right(), size(&folder.path().join("store")) as f64 / 1e6);
 
@@ -82,7 +82,7 @@ fn killed(
         if readable_s.is_none() && runtime.block_on(knows(&mut client, &identifier(0))) {
             readable_s = Some(began.elapsed().as_secs_f64());
         }
-        broker.read(output, &mut positions, &mut |_, value| answer.check(value))?;
+        broker.read(output, &mut positions, &mut |_, value, _| answer.check(value))?;
         if first_new_s.is_none() && answer.right() > told {
             first_new_s = Some(began.elapsed().as_secs_f64());
         }
@@ -91,7 +91,7 @@ fn killed(
     let peak_mb = second.process.usage()?.peak_mb;
     second.process.ask_to_end()?;
     second.process.end()?;
-    broker.read(output, &mut positions, &mut |_, value| answer.check(value))?;
+    broker.read(output, &mut positions, &mut |_, value, _| answer.check(value))?;
     let found = answer.complete()?;
     Ok(Recovery {
         workload: "W5",

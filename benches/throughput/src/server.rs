@@ -34,8 +34,20 @@ impl Server {
         let On { brokers, input, output, workload, folder, log } = *on;
         let listen = free_address()?;
         let (id, heap, configuration) = ("", "", "w3.yaml");
-        let windows = None;
-        let task = Task { brokers, id, input, output, workload, windows, folder, heap, listen: &listen, configuration };
+        let (windows, lives, listen_on) = (None, true, &*listen);
+        let task = Task {
+            brokers,
+            id,
+            input,
+            output,
+            workload,
+            windows,
+            folder,
+            heap,
+            lives,
+            listen: listen_on,
+            configuration,
+        };
         let process = Process::start(systems::command(&SYSTEMS[0], &task)?, log)?;
         Ok(Server { process, address: format!("http://{listen}") })
     }

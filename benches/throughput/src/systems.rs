@@ -138,6 +138,8 @@ pub(crate) struct Task<'a> {
     pub(crate) folder: &'a Path,
     /// The heap that JVMs may grow to.
     pub(crate) heap: &'a str,
+    /// Whether the topic goes on: nobody ends by himself then.
+    pub(crate) lives: bool,
     /// The address of our gRPC.
     pub(crate) listen: &'a str,
     /// Our configuration, with the words that the task replaces.
@@ -241,6 +243,9 @@ fn java(module: &str, main: &str, choices: &[&str], task: &Task<'_>) -> Result<C
     // Flink reaches into these.
     command.args(["util", "lang", "nio"].map(|package| format!("--add-opens=java.base/java.{package}=ALL-UNNAMED")));
     command.arg("-cp").arg(format!("{}:{}/lib/*", jar.display(), target.display())).arg(main).args(choices);
+    if module == FLINK.0 {
+        command.arg(format!("bounded={}", !task.lives));
+    }
     command.arg(format!("brokers={brokers}"));
     command.arg(format!("id={id}"));
     command.arg(format!("in={input}"));

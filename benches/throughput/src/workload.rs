@@ -138,10 +138,11 @@ impl Workload {
     /// Makes the topic and writes everything to it.
     pub(crate) fn fill(&self, broker: &mut Broker, topic: &str) -> Result<(), Failure> {
         broker.create(topic, self.partitions, &[])?;
-        self.feed(broker, topic, &mut |_| Next::Go)
+        self.feed(broker, topic, &mut |_| Next::Go)?;
+        self.close(broker, topic)
     }
 
-    /// Writes everything to a topic; asks after each second of event time how to go on.
+    /// Writes all readings to a topic; asks after each second of event time how to go on.
     pub(crate) fn feed(
         &self,
         broker: &mut Broker,
@@ -174,9 +175,19 @@ impl Workload {
                 Next::Stop => return broker.settle(),
             }
         }
+        for (partition, batch) in batches.iter_mut().enumerate() {
+            send(broker, topic, partition, batch)?;
+        }
+        broker.settle()
+    }
+
+    /// Writes what comes behind the last reading.
+    pub(crate) fn close(&self, broker: &mut Broker, topic: &str) -> Result<(), Failure> {
+        let mut batches: Vec<Batch> = (0..self.partitions).map(|_| Batch::new()).collect();
+        let (mut value, group) = (Vec::new(), self.group_of(0));
         for (partition, second, hundredths) in self.closing() {
             let name = format!("{CLOSING}{partition}");
-            reading(&mut value, &name, groups[0].as_deref(), second * 1000, hundredths);
+            reading(&mut value, &name, group.as_deref(), second * 1000, hundredths);
             batches[partition].push(second * 1000, name.as_bytes(), &value);
         }
         for (partition, batch) in batches.iter_mut().enumerate() {

@@ -15,6 +15,7 @@ import org.apache.flink.configuration.StateBackendOptions;
 import org.apache.flink.connector.base.DeliveryGuarantee;
 import org.apache.flink.connector.kafka.sink.KafkaSink;
 import org.apache.flink.connector.kafka.source.KafkaSource;
+import org.apache.flink.connector.kafka.source.KafkaSourceBuilder;
 import org.apache.flink.connector.kafka.source.enumerator.initializer.OffsetsInitializer;
 import org.apache.flink.core.execution.CheckpointingMode;
 import org.apache.flink.streaming.api.datastream.DataStream;
@@ -33,13 +34,13 @@ import org.apache.kafka.clients.producer.ProducerRecord;
  * The windows on Flink: in this process, one slot, state on the heap, a checkpoint to files every ten seconds.
  *
  * <p>Choices: {@code shuffle} none (the topic is keyed already, so records stay where they are read) or keyby,
- * {@code guarantee} at_least_once or exactly_once.
+ * {@code guarantee} at_least_once or exactly_once, {@code bounded} whether it ends where the topic does.
  */
 public final class FlinkWindows {
     private FlinkWindows() {}
 
     public static void main(String[] words) throws Exception {
-        Task task = Task.of(words, Map.of("shuffle", "none", "guarantee", "at_least_once"));
+        Task task = Task.of(words, Map.of("shuffle", "none", "guarantee", "at_least_once", "bounded", "true"));
         Configuration settings = new Configuration();
         settings.set(StateBackendOptions.STATE_BACKEND, "hashmap");
         // Kept in the job manager, as they are unless told otherwise, checkpoints fail above 5 MB.
@@ -49,15 +50,16 @@ public final class FlinkWindows {
         job.enableCheckpointing(10_000, CheckpointingMode.EXACTLY_ONCE);
         job.getConfig().enableObjectReuse();
 
-        KafkaSource<Reading> source = KafkaSource.<Reading>builder()
+        KafkaSourceBuilder<Reading> source = KafkaSource.<Reading>builder()
                 .setBootstrapServers(task.brokers())
                 .setTopics(task.in())
                 .setGroupId(task.id())
                 .setStartingOffsets(OffsetsInitializer.earliest())
-                .setBounded(OffsetsInitializer.latest())
-                .setValueOnlyDeserializer(new Readings())
-                .build();
-        DataStream<Reading> readings = job.fromSource(source, WatermarkStrategy
+                .setValueOnlyDeserializer(new Readings());
+        if (task.chose("bounded", "true")) {
+            source.setBounded(OffsetsInitializer.latest());
+        }
+        DataStream<Reading> readings = job.fromSource(source.build(), WatermarkStrategy
                 .<Reading>forBoundedOutOfOrderness(Duration.ofMillis(task.latenessMs()))
                 .withTimestampAssigner((reading, recordTime) -> reading.timestamp), "readings");
         KeyedStream<Reading, String> keyed = task.chose("shuffle", "keyby")

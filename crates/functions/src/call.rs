@@ -2,11 +2,14 @@
 
 use crate::arguments::{CheckArguments, PropagationArguments};
 use crate::declaration::{Declaration, entry_point};
-use crate::host::{budgeted, failure, shortened};
+use crate::host::{failure, shortened};
+use crate::straight::Straight;
 use crate::values::{Answer, bounded, kind, printed, to_value};
+use crate::warm::Warm;
 use crate::{Parameter, Script};
+use model::definition::Limits;
 use model::{Element, Event, Labels, Point, Span, State, Time, Value};
-use rhai::{AST, CallFnOptions, Dynamic, Engine, Scope};
+use rhai::{AST, Dynamic, Engine};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,6 +36,8 @@ pub struct Function {
     pub fingerprint: u64,
     engine: Arc<Engine>,
     ast: AST,
+    pub(crate) straight: Option<Straight>,
+    warm: Warm,
 }
 
 /// What a function is for.
@@ -162,23 +167,48 @@ pub struct Dependency<'a> {
 }
 
 impl Function {
-    pub(crate) fn new(script: &Script, declaration: Declaration, engine: Arc<Engine>, ast: AST) -> Function {
+    pub(crate) fn new(
+        script: &Script,
+        declaration: Declaration,
+        engine: Arc<Engine>,
+        ast: AST,
+        limits: &Limits,
+    ) -> Function {
+        let parameters = declaration.parameters;
         let digest = Sha256::digest(script.text.as_bytes());
         Function {
             name: script.name.as_str().into(),
             kind: declaration.kind,
             summary: declaration.summary,
             description: declaration.description,
-            parameters: declaration.parameters,
+            straight: (declaration.kind == FunctionKind::Check)
+                .then(|| Straight::new(&ast, &parameters, limits))
+                .flatten(),
+            parameters,
             fingerprint: digest.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte)),
             engine,
             ast,
+            warm: Warm::default(),
         }
     }
 
     /// Runs a check function. Nothing where it said nothing: then the state stays.
     pub fn check(&self, call: &CheckCall<'_>) -> Result<Option<Verdict>, Failure> {
         assert_eq!(self.kind, FunctionKind::Check, "`{}` is no check function", self.name);
+        match self.straight.as_ref().and_then(|straight| straight.run(call)) {
+            Some(said) => Ok(said.map(|(state, message)| Verdict {
+                state,
+                message: bounded(message, MESSAGE_BYTES),
+                detail: Arc::default(),
+                expires: None,
+                data: Value::Nothing,
+            })),
+            None => self.interpreted(call),
+        }
+    }
+
+    /// Runs a check function by the interpreter.
+    pub(crate) fn interpreted(&self, call: &CheckCall<'_>) -> Result<Option<Verdict>, Failure> {
         self.run(CheckArguments::new(&self.parameters, call), |answer| match answer.read_lock::<Answer>() {
             Some(answer) => Ok(Some(Verdict {
                 state: answer.state,
@@ -217,14 +247,8 @@ impl Function {
         argument: A,
         read: impl FnOnce(&Dynamic) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let arguments = (Dynamic::from(argument),);
-        let run = || {
-            budgeted(|| {
-                let options = CallFnOptions::new().eval_ast(false).rewind_scope(false);
-                let entry = entry_point(self.kind);
-                self.engine.call_fn_with_options(options, &mut Scope::new(), &self.ast, entry, arguments)
-            })
-        };
+        let argument = Dynamic::from(argument);
+        let run = || self.warm.call(&self.engine, &self.ast, entry_point(self.kind), &argument);
         // A panic in the interpreter is the script's failure too, and must not take the process with it.
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(answer) => read(&answer.map_err(failure)?),

@@ -20,6 +20,8 @@ pub(crate) const STRING_BYTES: usize = 64 * 1024;
 pub(crate) const ENTRIES: usize = 1_000;
 /// Calls of script functions within each other.
 const CALL_DEPTH: usize = 24;
+/// Levels that Rhai counts above the function that is called.
+const CALLERS: usize = 2;
 /// Expressions within each other, at the top level and in functions.
 const EXPRESSION_DEPTH: (usize, usize) = (48, 48);
 /// Variables in scope at once, and functions in a script.
@@ -58,7 +60,7 @@ pub(crate) fn bare_engine(limits: &Limits) -> Engine {
         // Else comparisons of numbers would be Rhai's own, to which infinity is not greater than a number.
         .set_fast_operators(false)
         .set_max_operations(limits.script_operations.max(1))
-        .set_max_call_levels(CALL_DEPTH)
+        .set_max_call_levels(CALL_DEPTH + CALLERS)
         .set_max_expr_depths(EXPRESSION_DEPTH.0, EXPRESSION_DEPTH.1)
         .set_max_variables(VARIABLES)
         .set_max_functions(FUNCTIONS)
@@ -102,6 +104,11 @@ pub(crate) fn budgeted<T>(run: impl FnOnce() -> T) -> T {
 pub(crate) fn worked(numbers: usize) {
     let operations = (numbers / NUMBERS_AN_OPERATION) as u64;
     WORKED.set(WORKED.get().saturating_add(operations));
+}
+
+/// Whether a call ended because it held too much.
+pub(crate) fn over_memory(error: &EvalAltResult) -> bool {
+    matches!(error, EvalAltResult::ErrorTerminated(token, _) if token.is::<OverMemory>())
 }
 
 /// Brings an error of Rhai into ours, without the calls around it.

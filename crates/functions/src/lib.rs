@@ -22,7 +22,9 @@ mod reference;
 mod series;
 mod smoothing;
 mod statistics;
+mod straight;
 mod values;
+mod warm;
 
 pub use baseline::{BaselineCall, TrainingBatch};
 pub use call::{CheckCall, Dependency, Failure, FailureKind, Function, FunctionKind, Seen, Verdict};

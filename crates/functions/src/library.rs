@@ -81,7 +81,7 @@ impl Library {
         register_names(&mut engine, parameters.map(|parameter| &parameter.name));
         let engine = Arc::new(engine);
         let functions = compiled.into_iter().map(|(script, declaration, ast)| {
-            let function = Function::new(&script, declaration, engine.clone(), ast);
+            let function = Function::new(&script, declaration, engine.clone(), ast, limits);
             (script.name, Arc::new(function))
         });
         Ok(Library { functions: functions.collect() })

@@ -80,7 +80,7 @@ pub(crate) fn mark_baselines(ast: &AST, kind: FunctionKind, parameters: &mut [Pa
 }
 
 /// The one function of this name with so many parameters.
-fn function(ast: &AST, wanted: &str, parameters: usize) -> AST {
+pub(crate) fn function(ast: &AST, wanted: &str, parameters: usize) -> AST {
     let mut only = ast.clone_functions_only();
     only.retain_functions(|_, _, name, count| name == wanted && count == parameters);
     only

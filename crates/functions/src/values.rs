@@ -125,7 +125,7 @@ fn register_numbers(engine: &mut Engine) {
 
 /// How two numbers compare. As in Rhai, finite ones that differ by no more than rounding are equal: by 2^-52 of the
 /// greater one.
-fn order(a: f64, b: f64) -> Option<Ordering> {
+pub(crate) fn order(a: f64, b: f64) -> Option<Ordering> {
     let scale = if a * b == 0.0 { 1.0 } else { a.abs().max(b.abs()) };
     match (a - b).abs() / scale <= f64::EPSILON {
         true => Some(Ordering::Equal),
@@ -470,5 +470,5 @@ pub(crate) fn from_json(value: serde_json::Value) -> Dynamic {
 
 /// An `Arc<str>` of at most so many bytes.
 pub(crate) fn bounded(text: &str, bytes: usize) -> Arc<str> {
-    shortened(text, bytes).as_ref().into()
+    if text.is_empty() { Arc::default() } else { shortened(text, bytes).as_ref().into() }
 }

@@ -84,7 +84,7 @@ mod tests {
 
     fn row(system: &str, runs: usize, cost: [f64; 3]) -> Row {
         let (workload, system) = ("W1".to_owned(), system.to_owned());
-        Row { workload, series: 10, system, runs, failed: 0, events: 1, cost, rate: 1.0, peak_mb: 1.0 }
+        Row { workload, series: 10, system, runs, failed: 0, events: 1, cost, whole: 1.0, rate: 1.0, peak_mb: 1.0 }
     }
 
     #[test]

@@ -142,6 +142,8 @@ pub(crate) struct Row {
     pub(crate) events: u64,
     /// Medians, and the least and the greatest.
     pub(crate) cost: [f64; 3],
+    /// With the start, the median.
+    pub(crate) whole: f64,
     pub(crate) rate: f64,
     pub(crate) peak_mb: f64,
 }
@@ -165,6 +167,7 @@ pub(crate) fn rows(runs: &[Run]) -> Vec<Row> {
             failed: all.len() - good.len(),
             events: all.first().map_or(0, |run| run.events),
             cost: of(Run::cost),
+            whole: of(|run| run.whole)[0],
             rate: of(|run| run.rate)[0],
             peak_mb: of(|run| run.peak_mb)[0],
         }
@@ -176,15 +179,15 @@ pub(crate) fn rows(runs: &[Run]) -> Vec<Row> {
 pub(crate) fn table(runs: &[Run]) -> String {
     let rows = rows(runs);
     let mut text = String::from(
-        "| workload | series | events | system | runs | CPU-s / M events | least to greatest | to ours | to drain | k events/s | peak MB |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|\n",
+        "| workload | series | events | system | runs | CPU-s / M events | least to greatest | with the start | to ours | to drain | k events/s | peak MB |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for row in &rows {
-        let Row { workload, series, system, runs, failed, events, cost, rate, peak_mb } = row;
+        let Row { workload, series, system, runs, failed, events, cost, whole, rate, peak_mb } = row;
         let failures = if *failed > 0 { format!(" ({failed} failed)") } else { String::new() };
         let _ = write!(text, "| {workload} | {series} | {events} | {system} | {runs}{failures} |");
         if *runs == 0 {
-            text.push_str(" | | | | | |\n");
+            text.push_str(" | | | | | | |\n");
             continue;
         }
         let to = |name: &str| {
@@ -195,7 +198,7 @@ pub(crate) fn table(runs: &[Run]) -> String {
         let [median, least, greatest] = cost;
         let _ = writeln!(
             text,
-            " {median:.3} | {least:.3} to {greatest:.3} | {} | {} | {:.0} | {peak_mb:.0} |",
+            " {median:.3} | {least:.3} to {greatest:.3} | {whole:.3} | {} | {} | {:.0} | {peak_mb:.0} |",
             to("ours"),
             to("drain-poll"),
             rate / 1000.0
@@ -266,8 +269,8 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "| W1 | 10 | 2000000 | ours | 1 | 0.100 | 0.100 to 0.100 | 1.00 | – | 500 | 20 |",
-                "| W1 | 10 | 2000000 | flink | 3 (1 failed) | 1.500 | 1.000 to 2.000 | 15.00 | – | 500 | 20 |",
+                "| W1 | 10 | 2000000 | ours | 1 | 0.100 | 0.100 to 0.100 | 0.050 | 1.00 | – | 500 | 20 |",
+                "| W1 | 10 | 2000000 | flink | 3 (1 failed) | 1.500 | 1.000 to 2.000 | 0.750 | 15.00 | – | 500 | 20 |",
             ]
         );
     }

@@ -112,7 +112,7 @@ fn load(host: usize, at: Time, odd: bool) -> f64 {
     let hour = at.nanos() / HOUR.nanos();
     let noise = (host as u64 * 7919 + hour as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11;
     let noise = 10.0 * noise as f64 / (1_u64 << 53) as f64;
-    (100 + 10 * (hour % 24)) as f64 + noise + if odd && host % 100 == 0 { 500.0 } else { 0.0 }
+    (100 + 10 * (hour % 24)) as f64 + noise + if odd && host.is_multiple_of(100) { 500.0 } else { 0.0 }
 }
 
 /// One sample of each series.

@@ -45,6 +45,8 @@ pub(crate) struct Pupil {
     columns: VecDeque<Column>,
     /// How many of the newest columns no commit has.
     uncommitted: usize,
+    /// What the local clock shows at the end of the windows that are closing.
+    local: Time,
     /// The window that comes next, and the row from which on functions have not been asked about it.
     next: Option<(Time, Time)>,
     asking: usize,
@@ -143,6 +145,7 @@ impl Pupil {
             by_place: Vec::new(),
             columns: VecDeque::new(),
             uncommitted: 0,
+            local: Time::MIN,
             next: None,
             asking: 0,
             turn: 0,
@@ -181,10 +184,8 @@ impl Pupil {
             self.by_labels.insert(labels.clone(), row as u32);
             let (asked, error) = if anew { (None, None) } else { (asked, error.map(Box::new)) };
             // A model has learned what is said with it, and learns the columns behind that.
-            let (model, newest) = match &definition.learner {
-                Learner::Online(model) => (Some(Box::new(Model::new(*model))), since),
-                Learner::Function(_) => (None, newest),
-            };
+            let model = fresh_model(definition);
+            let newest = if model.is_some() { since } else { newest };
             self.rows[row] = Some(Row { labels, since, newest, band, asked, error, model, written: None });
         }
         if let Learner::Online(model) = &definition.learner {
@@ -225,6 +226,7 @@ impl Pupil {
     /// Begins a window's end: functions that were not asked yet about that window are, and what is silent for too long
     /// is forgotten.
     pub(crate) fn begin(&mut self, lesson: &Lesson, definition: &BaselineDefinition, library: &Library, end: Time) {
+        self.local = lesson.local(end);
         if self.next.is_some_and(|(_, next)| next != end) {
             // None closed for a while. What is to be asked is asked before any column is dropped.
             (self.next, self.asking) = (Some((lesson.cut.start(end), end)), 0);
@@ -264,7 +266,7 @@ impl Pupil {
             Learner::Online(_) => {
                 let value = lesson.value(point);
                 let model = self.rows[row as usize].as_ref()?.model.as_ref()?;
-                value.is_finite().then(|| model.assess(point.end, lesson.local(point.end), value))?
+                value.is_finite().then(|| model.assess(point.end, self.local, value))?
             }
         }
     }
@@ -299,7 +301,7 @@ impl Pupil {
         }
         of.newest = end;
         if let Some(model) = &mut of.model {
-            model.learn(end, lesson.local(end), value);
+            model.learn(end, self.local, value);
         }
         if newest != Some(end) {
             let phase = match &definition.learner {
@@ -468,10 +470,7 @@ impl Pupil {
 
     fn add(&mut self, definition: &BaselineDefinition, place: u32, labels: &Labels, since: Time) -> u32 {
         let row = self.free.pop_first().unwrap_or(self.rows.len() as u32);
-        let model = match &definition.learner {
-            Learner::Online(model) => Some(Box::new(Model::new(*model))),
-            Learner::Function(_) => None,
-        };
+        let model = fresh_model(definition);
         let labels = labels.clone();
         self.by_labels.insert(labels.clone(), row);
         let fresh = Row { labels, since, newest: since, band: None, asked: None, error: None, model, written: None };
@@ -591,6 +590,14 @@ impl Column {
             phase: self.phase,
             anomalous: anomalous.get(row / 8).is_some_and(|bits| bits & 1 << (row % 8) != 0),
         })
+    }
+}
+
+/// The model of a row that has learned nothing; none where a function makes the bands.
+fn fresh_model(definition: &BaselineDefinition) -> Option<Box<Model>> {
+    match &definition.learner {
+        Learner::Online(model) => Some(Box::new(Model::new(*model))),
+        Learner::Function(_) => None,
     }
 }
 

@@ -551,9 +551,11 @@ impl Engine {
                     anomalous[lesson] |= said.is_some_and(State::propagates);
                 }
             }
-            let labels = self.windows.labels(feed, instance);
-            self.baselines.learn(feed, instance, labels, &point, origin, &anomalous);
-            anomalous.fill(false);
+            if !anomalous.is_empty() {
+                let labels = self.windows.labels(feed, instance);
+                self.baselines.learn(feed, instance, labels, &point, origin, &anomalous);
+                anomalous.fill(false);
+            }
         }
         self.baselines.end(feed, time);
     }

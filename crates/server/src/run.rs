@@ -333,7 +333,7 @@ fn folder(store: &StoreSettings) -> Result<(PathBuf, Option<tempfile::TempDir>),
     Ok((path, Some(folder)))
 }
 
-fn store_options(store: &StoreSettings, path: PathBuf, keep_journal: bool) -> store::Options {
+pub(crate) fn store_options(store: &StoreSettings, path: PathBuf, keep_journal: bool) -> store::Options {
     store::Options {
         path,
         durability: match store.durability {

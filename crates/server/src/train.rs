@@ -1,8 +1,8 @@
 //! The past, read at full speed through the engine that runs live: to teach baselines before they are needed, and to
 //! see what one would have said. Nothing is told and nothing published; transitions are thrown away.
 
-use crate::run::{fill_all, system_time};
-use config::{Durability, Settings};
+use crate::run::{fill_all, store_options, system_time};
+use config::Settings;
 use engine::state::{BaselineHead, Change, PartitionKey, Restored};
 use engine::{Engine, Lived, Said, Shard, Step};
 use kafka::{Connection, Extent, Input, Position, Reader, Reading};
@@ -121,16 +121,7 @@ pub fn train(
     stop: &AtomicBool,
     tell: &mut dyn FnMut(Progress),
 ) -> Result<Option<Trained>, TrainError> {
-    let store = Store::open(&store::Options {
-        path: folder.to_path_buf(),
-        durability: match settings.store.durability {
-            Durability::Power => store::Durability::Power,
-            Durability::Process => store::Durability::Process,
-        },
-        history: settings.store.history,
-        memory_bytes: settings.store.memory_bytes / 4,
-        keep_journal: false,
-    })?;
+    let store = Store::open(&store_options(&settings.store, folder.to_path_buf(), false))?;
     let restored = store::look(folder)?.unwrap_or_default();
     // No other check changes what baselines learn.
     let mut definitions = (*settings.definitions).clone();

@@ -4,7 +4,7 @@
 //! Silence is counted only while it is listened for. After a standstill of the process, of the broker or of
 //! consumption it begins anew: what has come meanwhile must be read before anything is called silent.
 
-use config::{Settings, SourceSettings};
+use config::{Secret, Settings, SourceSettings};
 use engine::Said;
 use engine::state::{ActiveError, PartitionKey, PartitionRecord};
 use kafka::{Connection, Input, Position, Reader, Reading};
@@ -246,11 +246,16 @@ impl Inputs {
     }
 }
 
+/// A connection with its secrets revealed to the client.
+pub(crate) fn connection(brokers: &str, properties: &[(String, Secret)]) -> Connection {
+    let properties = properties.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned()));
+    Connection { brokers: brokers.to_owned(), properties: properties.collect() }
+}
+
 fn reading(place: usize, source: &SourceSettings) -> Reading {
-    let properties = source.properties.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned()));
     Reading {
         source: place,
-        connection: Connection { brokers: source.brokers.clone(), properties: properties.collect() },
+        connection: connection(&source.brokers, &source.properties),
         topics: source.topics.iter().map(ToString::to_string).collect(),
         start: source.start,
         group: Some(source.group.clone()).filter(|group| !group.is_empty()),

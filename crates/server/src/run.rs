@@ -6,13 +6,13 @@
 use crate::crash::Crash;
 use crate::due::Due;
 use crate::grpc::{self, History, Served};
-use crate::inputs::{Inputs, Polled};
+use crate::inputs::{Inputs, Polled, connection};
 use crate::publish::{self, Publishing};
 use crate::view::{Feed, Observations, RECENT_CHANGES, View};
 use config::{Durability, Settings, StoreSettings};
 use engine::state::{ActiveError, Change, PartitionKey, Restored};
 use engine::{Engine, Kept, Shard, Step, fill};
-use kafka::{Connection, Publisher};
+use kafka::Publisher;
 use model::record::Batch;
 use model::{Counters, Reason, Time};
 use std::collections::HashMap;
@@ -355,9 +355,7 @@ fn destination(settings: &Settings) -> Result<publish::Destination, Error> {
         }
         None => return Ok(None),
     };
-    let properties = properties.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned()));
-    let connection = Connection { brokers: brokers.clone(), properties: properties.collect() };
-    let publisher = Publisher::new(&connection).map_err(Error::Publishing)?;
+    let publisher = Publisher::new(&connection(brokers, properties)).map_err(Error::Publishing)?;
     Ok(Some((publisher, settings.transitions.as_ref().map(|of| of.topic.clone()))))
 }
 

@@ -1,11 +1,12 @@
 //! The past, read at full speed through the engine that runs live: to teach baselines before they are needed, and to
 //! see what one would have said. Nothing is told and nothing published; transitions are thrown away.
 
+use crate::inputs::connection;
 use crate::run::{fill_all, store_options, system_time};
 use config::Settings;
 use engine::state::{BaselineHead, Change, PartitionKey, Restored};
 use engine::{Engine, Lived, Said, Shard, Step};
-use kafka::{Connection, Extent, Input, Position, Reader, Reading};
+use kafka::{Extent, Input, Position, Reader, Reading};
 use model::definition::{Argument, CheckDefinition, Definitions, Input as CheckInput, Learner, Start};
 use model::record::Batch;
 use model::{Span, Time};
@@ -319,8 +320,7 @@ impl Source {
         let (of, definition) = (&settings.sources[place], &settings.definitions.sources[place]);
         let name = of.name.clone();
         let failed = |error| TrainError::Source { source_name: of.name.clone(), error };
-        let properties = of.properties.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned()));
-        let connection = Connection { brokers: of.brokers.clone(), properties: properties.collect() };
+        let connection = connection(&of.brokers, &of.properties);
         let mut until = system_time() - definition.idle_after - definition.lateness;
         let mut partitions = BTreeMap::new();
         for mut extent in kafka::extents(&connection, &of.topics, range.from, range.to).map_err(failed)? {

@@ -3,7 +3,7 @@
 
 use crate::checks::{CheckInstance, Trigger};
 use crate::plan::{ArgumentPlan, CheckPlan, InputPlan, Plan};
-use crate::state::KeptPoint;
+use crate::points::ClosedPoint;
 use crate::windows::Windows;
 use functions::{Failure, ParameterKind, Seen};
 use model::definition::Shape;
@@ -66,7 +66,7 @@ fn seen(
     let stream = &plan.definitions.streams[lane.stream];
     match trigger {
         Some(Trigger::Window(point)) if input.shape == Shape::Point => {
-            return Ok(Seen::Point(shaped(input, point).expect("the trigger has a point")));
+            return Ok(Seen::Point(shaped(input, *point).expect("the trigger has a point")));
         }
         Some(Trigger::Events(_, events)) => return Ok(Seen::Events(events.to_vec())),
         Some(Trigger::Event(event)) => return Ok(Seen::Events(vec![(*event).clone()])),
@@ -84,7 +84,7 @@ fn seen(
                     .points
                     .iter()
                     .rev()
-                    .find_map(|point| shaped(input, point))
+                    .find_map(|point| shaped(input, point.as_closed()))
                     .filter(|point| fresh(point.end))?;
                 let lacking =
                     labels.iter().filter(|(name, _)| of.labels.get(name).is_none()).map(|(_, value)| &**value);
@@ -104,7 +104,7 @@ fn seen(
     if input.shape == Shape::Events {
         return Ok(Seen::Events(record.events.clone()));
     }
-    let points: Vec<Point> = record.points.iter().filter_map(|point| shaped(input, point)).collect();
+    let points: Vec<Point> = record.points.iter().filter_map(|point| shaped(input, point.as_closed())).collect();
     if points.last().is_none_or(|point| !fresh(point.end)) {
         return Err(Lack::Data(lane.stream));
     }
@@ -114,13 +114,23 @@ fn seen(
     })
 }
 
-/// A kept point with an input's own numbers; none where it lacks one.
-pub(crate) fn shaped(input: &InputPlan, point: &KeptPoint) -> Option<Point> {
-    // A window without samples has a count, but no point unless nothing else is asked for.
-    let values: Vec<f64> = input.picks.iter().map(|pick| point.values[*pick]).collect();
-    let whole = !values.is_empty() && values.iter().all(|value| value.is_finite());
-    let downsample = input.downsample.clone();
-    let KeptPoint { start, end, count, incomplete, .. } = *point;
+/// Whether a closed window has all of an input's own numbers. One without samples has a count, but no point unless
+/// nothing else is asked for.
+pub(crate) fn has_shape(input: &InputPlan, point: ClosedPoint<'_>) -> bool {
+    !input.picks.is_empty() && input.picks.iter().all(|pick| point.values[*pick].is_finite())
+}
+
+/// A closed window with an input's own numbers; none where it lacks one.
+pub(crate) fn shaped(input: &InputPlan, point: ClosedPoint<'_>) -> Option<Point> {
+    let ClosedPoint { start, end, count, incomplete, .. } = point;
     let baseline = input.lesson.and_then(|lesson| point.readings.get(lesson).copied().flatten());
-    whole.then_some(Point { start, end, count, values, downsample, incomplete, baseline })
+    has_shape(input, point).then(|| Point {
+        start,
+        end,
+        count,
+        values: input.picks.iter().map(|pick| point.values[*pick]).collect(),
+        downsample: input.downsample.clone(),
+        incomplete,
+        baseline,
+    })
 }

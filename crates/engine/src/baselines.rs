@@ -2,7 +2,8 @@
 
 use crate::learning::Pupil;
 use crate::plan::{Plan, fingerprint};
-use crate::state::{BaselineHead, BaselineRecord, Change, ColumnRecord, KeptPoint, ModelRecord};
+use crate::points::ClosedPoint;
+use crate::state::{BaselineHead, BaselineRecord, Change, ColumnRecord, ModelRecord};
 use crate::windows::Windows;
 use functions::Library;
 use hashbrown::{HashMap, HashSet};
@@ -115,16 +116,20 @@ impl Baselines {
         if lessons.is_empty() {
             return;
         }
+        let mut closed = std::mem::take(&mut windows.feeds[feed].closed);
         for place in 0..windows.feeds[feed].instances.len() {
-            let Some(point) = &windows.feeds[feed].instances[place].current else { continue };
-            let labels = windows.labels(feed, place as u32);
-            let said = |lesson: &usize| {
+            for (at, lesson) in lessons.iter().enumerate() {
+                let Some(point) = closed.get(place) else { continue };
                 let of = &plan.lessons[*lesson];
                 let definition = &plan.definitions.baselines[of.baseline];
-                self.pupils[*lesson].read(of, definition, &self.library, place as u32, labels, point)
-            };
-            let readings: Vec<Option<Reading>> = lessons.iter().map(said).collect();
-            windows.remark(feed, place, readings);
+                let labels = windows.labels(feed, place as u32);
+                let said = self.pupils[*lesson].read(of, definition, &self.library, place as u32, labels, point);
+                closed.readings_mut(place)[at] = said;
+            }
+        }
+        windows.feeds[feed].closed = closed;
+        if plan.feeds[feed].keep > 0 {
+            windows.keep_readings(feed);
         }
     }
 
@@ -134,12 +139,12 @@ impl Baselines {
         feed: usize,
         place: u32,
         labels: &Labels,
-        point: &KeptPoint,
+        point: ClosedPoint<'_>,
         origin: Time,
         anomalous: &[bool],
     ) {
         let plan = self.plan.clone();
-        for ((lesson, anomalous), reading) in plan.feeds[feed].lessons.iter().zip(anomalous).zip(&point.readings) {
+        for ((lesson, anomalous), reading) in plan.feeds[feed].lessons.iter().zip(anomalous).zip(point.readings) {
             let of = &plan.lessons[*lesson];
             let definition = &plan.definitions.baselines[of.baseline];
             let most = plan.definitions.limits.instances;

@@ -3,8 +3,10 @@
 
 use crate::arguments::{Lack, arguments};
 use crate::health::{Spoken, Topology};
-use crate::plan::{ArgumentPlan, Plan};
-use crate::state::{ActiveError, Change, CheckKey, CheckRecord, KeptPoint};
+use crate::plan::{ArgumentPlan, CheckPlan, Plan};
+use crate::points::ClosedPoint;
+use crate::rows::Rows;
+use crate::state::{ActiveError, Change, CheckKey, CheckRecord, Column};
 use crate::windows::Windows;
 use functions::{CheckCall, Failure, Library, Verdict};
 use hashbrown::HashMap;
@@ -27,6 +29,10 @@ pub(crate) struct Checks {
     bound: Vec<Bound>,
     /// For each agenda, timers: when, which, and the check instance.
     pub(crate) timers: Vec<BinaryHeap<Reverse<(Time, Timer, usize)>>>,
+    /// For each check, the rows that its instances have in the column of deadlines.
+    rows: Vec<Rows>,
+    /// For each check, whether that column is to be written.
+    deadlines_changed: Vec<bool>,
     /// What was kept of check instances that are not bound yet.
     kept: HashMap<CheckKey, CheckRecord>,
     changed: Vec<usize>,
@@ -63,8 +69,8 @@ pub(crate) struct CheckInstance {
 
 /// What makes a check run.
 pub(crate) enum Trigger<'e> {
-    Window(&'e KeptPoint),
-    Events(&'e KeptPoint, &'e [Event]),
+    Window(ClosedPoint<'e>),
+    Events(ClosedPoint<'e>, &'e [Event]),
     Event(&'e Event),
 }
 
@@ -77,6 +83,8 @@ impl Checks {
             by_element: HashMap::new(),
             bound: plan.checks.iter().map(|_| BTreeMap::new()).collect(),
             timers: plan.agendas.iter().map(|_| BinaryHeap::new()).collect(),
+            rows: rows_of(&plan, &kept),
+            deadlines_changed: vec![false; plan.checks.len()],
             kept: kept.into_iter().collect(),
             changed: Vec::new(),
             gone: Vec::new(),
@@ -242,6 +250,7 @@ impl Checks {
         let known = kept.is_some();
         let born = windows.feeds[of.feed].instances[instance as usize].record.as_ref().map(|record| record.born);
         let record = kept.unwrap_or_else(|| CheckRecord {
+            row: self.rows[check].take(),
             state: None,
             since: None,
             results: Vec::new(),
@@ -281,12 +290,14 @@ impl Checks {
         windows.feeds[of.feed].instances[instance as usize].triggers.push(place);
         if !known {
             self.touch(place);
+            self.deadlines_changed[check] = true;
         }
     }
 
     /// Ends a check instance, and lets its element know.
     pub(crate) fn drop_instance(&mut self, place: usize, topology: &mut Topology) {
         let Some(of) = self.instances[place].take() else { return };
+        self.rows[of.check].give_back(of.record.row);
         let check = self.plan.definitions.checks[of.check].name.clone();
         if let Some(element) = topology.place(&of.element) {
             topology.fall_silent(element, &check, &of.instance_labels);
@@ -306,7 +317,11 @@ impl Checks {
     /// Forgets what was kept of check instances that no longer exist. Says whether there was any.
     pub(crate) fn drop_kept(&mut self) -> usize {
         let dropped = self.kept.len();
-        self.gone.extend(std::mem::take(&mut self.kept).into_keys());
+        for (key, record) in std::mem::take(&mut self.kept) {
+            let check = self.plan.definitions.checks.iter().position(|check| check.name == key.check);
+            check.into_iter().for_each(|check| self.rows[check].give_back(record.row));
+            self.gone.push(key);
+        }
         dropped
     }
 
@@ -337,10 +352,11 @@ impl Checks {
                 Some(cut) => cut.next_end(time),
                 None => time,
             };
-            of.record.missing_at = Some(due + deadline);
-            of.record.missed = 0;
-            self.timers[check.agenda].push(Reverse((due + deadline, Timer::Missing, place)));
-            self.touch(place);
+            let missed = std::mem::take(&mut of.record.missed);
+            self.miss_at(place, Some(due + deadline));
+            if missed > 0 || lane.cut.is_none() {
+                self.touch(place);
+            }
         }
         let of = self.instances[place].as_ref()?;
         let arguments = arguments(&plan, check, of, time, trigger, windows);
@@ -408,6 +424,15 @@ impl Checks {
                 Some(verdict.state)
             }
         }
+    }
+
+    /// Notes when data will be missing.
+    fn miss_at(&mut self, place: usize, at: Option<Time>) {
+        let Some(of) = self.instances[place].as_mut() else { return };
+        of.record.missing_at = at;
+        let agenda = self.plan.checks[of.check].agenda;
+        self.timers[agenda].extend(at.map(|at| Reverse((at, Timer::Missing, place))));
+        self.deadlines_changed[of.check] = true;
     }
 
     fn expire_at(&mut self, place: usize, at: Option<Time>) {
@@ -535,8 +560,7 @@ impl Checks {
                     let lane = &plan.lanes[plan.feeds[check.feed].lane];
                     let again = lane.cut.as_ref().map(|cut| cut.slide()).or(check.trigger_deadline).unwrap_or_default();
                     let more = (of.record.missed as usize) < check.results && again > Span::ZERO;
-                    of.record.missing_at = more.then_some(time + again);
-                    self.timers[agenda].extend(of.record.missing_at.map(|at| Reverse((at, Timer::Missing, place))));
+                    self.miss_at(place, more.then_some(time + again));
                     self.touch(place);
                     self.missing(place, time, lane.stream, topology);
                 }
@@ -568,7 +592,38 @@ impl Checks {
             let key = CheckKey { element: of.element.clone(), check, labels: of.instance_labels.clone() };
             changes.push(Change::Check { key, record: Some(of.record.clone()) });
         }
+        self.deadlines(changes);
     }
+
+    /// The columns of deadlines that changed, of checks whose instances are all pushed on when their windows end.
+    fn deadlines(&mut self, changes: &mut Vec<Change>) {
+        let windowed = |check: &CheckPlan| self.plan.lanes[self.plan.feeds[check.feed].lane].cut.is_some();
+        let changed = self.deadlines_changed.iter_mut().map(std::mem::take);
+        let mut columns: Vec<Option<Vec<Time>>> = (changed.zip(&self.plan.checks).zip(&self.rows))
+            .map(|((changed, check), rows)| (changed && windowed(check)).then(|| vec![Time::MIN; rows.len()]))
+            .collect();
+        if columns.iter().all(Option::is_none) {
+            return;
+        }
+        for of in self.instances.iter().flatten() {
+            if let Some(times) = &mut columns[of.check] {
+                times[of.record.row as usize] = of.record.missing_at.unwrap_or(Time::MIN);
+            }
+        }
+        for (times, definition) in columns.into_iter().zip(&self.plan.definitions.checks) {
+            let column = Column::Deadlines { check: definition.name.clone() };
+            changes.extend(times.map(|times| Change::Times { column, times }));
+        }
+    }
+}
+
+/// The rows that are taken for what was kept.
+fn rows_of(plan: &Plan, kept: &[(CheckKey, CheckRecord)]) -> Vec<Rows> {
+    let mut rows: HashMap<&str, Rows> = HashMap::new();
+    for (key, record) in kept {
+        rows.entry(&*key.check).or_default().take_again(record.row);
+    }
+    plan.definitions.checks.iter().map(|check| rows.remove(&*check.name).unwrap_or_default()).collect()
 }
 
 /// Those of the labels that have one of these names.

@@ -5,7 +5,8 @@
 //! bytes, in memory and in the store, and a commit writes one record for all of them.
 
 use crate::calendar::{Cut, local, phase};
-use crate::state::{ActiveError, BaselineHead, BaselineRecord, ColumnRecord, KeptPoint, ModelRecord};
+use crate::points::ClosedPoint;
+use crate::state::{ActiveError, BaselineHead, BaselineRecord, ColumnRecord, ModelRecord};
 use functions::{BaselineCall, Failure, Library, Seen, TrainingBatch};
 use hashbrown::HashMap;
 use jiff::tz::TimeZone;
@@ -253,7 +254,7 @@ impl Pupil {
         library: &Library,
         place: u32,
         labels: &Labels,
-        point: &KeptPoint,
+        point: ClosedPoint<'_>,
     ) -> Option<Reading> {
         let row = self.find(place, labels)?;
         match &definition.learner {
@@ -279,7 +280,7 @@ impl Pupil {
         definition: &BaselineDefinition,
         place: u32,
         labels: &Labels,
-        point: &KeptPoint,
+        point: ClosedPoint<'_>,
         origin: Time,
         anomalous: bool,
         most: usize,
@@ -550,7 +551,7 @@ impl Pupil {
 
 impl Lesson {
     /// The number of a point that is learned.
-    pub(crate) fn value(&self, point: &KeptPoint) -> f64 {
+    pub(crate) fn value(&self, point: ClosedPoint<'_>) -> f64 {
         learnable(point.values[self.pick])
     }
 

@@ -11,14 +11,17 @@ mod baselines;
 mod blocks;
 mod calendar;
 mod checks;
+mod feed;
 mod frontier;
 mod health;
 mod lane;
 mod learning;
 mod outlook;
 mod plan;
+mod points;
 mod publications;
 mod quantile;
+mod rows;
 mod shard;
 pub mod state;
 mod sum;
@@ -37,7 +40,7 @@ use crate::health::Topology;
 use crate::plan::{ArgumentPlan, Plan};
 use crate::publications::Publications;
 use crate::state::{
-    AgendaRecord, Change, ElementRecord, Entry, Instant, PartitionKey, PartitionRecord, Restored, Standing,
+    AgendaRecord, Change, Column, ElementRecord, Entry, Instant, PartitionKey, PartitionRecord, Restored, Standing,
 };
 use crate::windows::Windows;
 use codec::Format;
@@ -214,11 +217,29 @@ impl Engine {
         });
         self.dropped.extend(gone);
         self.baselines.resume(|agenda| self.agendas[agenda].record.place.map(|place| place.time));
-        Kept {
+        let kept = Kept {
             instances: living.len(),
             checks: self.checks.instances.iter().flatten().count(),
             baselines: self.baselines.pupils.iter().map(learning::Pupil::instances).sum(),
             dropped: self.dropped.len() + self.checks.drop_kept() + self.baselines.dropped(),
+        };
+        let unwanted = restored.times.into_iter().map(|(column, _)| column).filter(|column| !self.keeps(column));
+        let unwanted: Vec<Column> = unwanted.collect();
+        self.dropped.extend(unwanted.into_iter().map(|column| Change::Times { column, times: Vec::new() }));
+        kept
+    }
+
+    /// Whether a column is still kept.
+    fn keeps(&self, column: &Column) -> bool {
+        let plan = &self.plan;
+        match column {
+            Column::LastSamples { feed } => {
+                plan.feeds.iter().any(|of| of.fingerprint == *feed && of.keeps_column(plan))
+            }
+            Column::Deadlines { check } => {
+                let at = plan.definitions.checks.iter().position(|of| of.name == *check);
+                at.is_some_and(|at| plan.lanes[plan.feeds[plan.checks[at].feed].lane].cut.is_some())
+            }
         }
     }
 
@@ -533,17 +554,16 @@ impl Engine {
     fn run_checks(&mut self, feed: usize, time: Time, origin: Time, events: &HashMap<u32, Vec<model::Event>>) {
         let plan = self.plan.clone();
         let mut anomalous = vec![false; plan.feeds[feed].lessons.len()];
-        let living: Vec<u32> = self.windows.living(feed).collect();
-        for instance in living {
-            let of = &mut self.windows.feeds[feed].instances[instance as usize];
-            let (Some(point), triggers) = (of.current.take(), of.triggers.clone()) else { continue };
-            for place in triggers {
+        let closed = std::mem::take(&mut self.windows.feeds[feed].closed);
+        for (instance, point) in closed.iter().filter(|_| plan.feeds[feed].is_read) {
+            for at in 0..self.windows.feeds[feed].instances[instance].triggers.len() {
+                let place = self.windows.feeds[feed].instances[instance].triggers[at];
                 let Some(check) = self.checks.instances[place].as_ref().map(|of| of.check) else { continue };
                 let check = &plan.checks[check];
                 let ArgumentPlan::Input(input) = &check.arguments[check.trigger] else { continue };
                 let trigger = match input.shape {
-                    Shape::Events => Trigger::Events(&point, events.get(&instance).map_or(&[], Vec::as_slice)),
-                    _ if arguments::shaped(input, &point).is_some() => Trigger::Window(&point),
+                    Shape::Events => Trigger::Events(point, events.get(&(instance as u32)).map_or(&[], Vec::as_slice)),
+                    _ if arguments::has_shape(input, point) => Trigger::Window(point),
                     _ => continue,
                 };
                 let said = self.checks.evaluate(place, time, &trigger, &self.windows, &mut self.topology);
@@ -552,11 +572,13 @@ impl Engine {
                 }
             }
             if !anomalous.is_empty() {
-                let labels = self.windows.labels(feed, instance);
-                self.baselines.learn(feed, instance, labels, &point, origin, &anomalous);
+                let labels = self.windows.labels(feed, instance as u32);
+                self.baselines.learn(feed, instance as u32, labels, point, origin, &anomalous);
                 anomalous.fill(false);
             }
         }
+        let of = &plan.feeds[feed];
+        self.windows.feeds[feed].end(closed, of.keep == 0 && !of.lessons.is_empty());
         self.baselines.end(feed, time);
     }
 

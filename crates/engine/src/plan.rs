@@ -67,6 +67,8 @@ pub(crate) struct FeedPlan {
     pub(crate) downsample: Vec<Downsampling>,
     /// How many points inputs may look back on; 0 where each is used only when it closes.
     pub(crate) keep: usize,
+    /// Whether a check runs or a baseline learns when its windows close.
+    pub(crate) is_read: bool,
     /// Whether an input looks back on the newest window's events.
     pub(crate) keep_events: bool,
     /// Which lessons its points teach, by their places in `Plan::lessons`.
@@ -124,6 +126,13 @@ pub(crate) struct InputPlan {
     pub(crate) deadline: Span,
     /// Its baseline's place among the feed's lessons.
     pub(crate) lesson: Option<usize>,
+}
+
+impl FeedPlan {
+    /// Whether nothing but the times of last samples changes with each window, so that one column keeps them.
+    pub(crate) fn keeps_column(&self, plan: &Plan) -> bool {
+        plan.lanes[self.lane].cut.is_some() && self.keep == 0 && !self.keep_events
+    }
 }
 
 impl Plan {
@@ -221,8 +230,6 @@ impl Plan {
             let of = &mut self.feeds[feed];
             let pick = of.downsample.iter().position(|of| *of == definition.downsample);
             let pick = pick.expect("a baseline's inputs have its downsampling");
-            // The newest point is kept, for those who ask what was read of it.
-            of.keep = of.keep.max(1);
             of.lessons.push(self.lessons.len());
             self.lessons.push(Lesson::new(&self.definitions, baseline, feed, pick));
             of.lessons.len() - 1
@@ -260,6 +267,7 @@ impl Plan {
                 lane,
                 downsample: Vec::new(),
                 keep: 0,
+                is_read: false,
                 keep_events: false,
                 lessons: Vec::new(),
                 publications: Vec::new(),
@@ -319,7 +327,11 @@ impl Plan {
                 source.name, source.mapping, stream.select, stream.each, stream.content, lane.window, lane.needs
             ));
         }
+        for check in &self.checks {
+            self.feeds[check.feed].is_read = true;
+        }
         for feed in &mut self.feeds {
+            feed.is_read |= !feed.lessons.is_empty();
             let agenda = &self.agendas[feed.agenda].names;
             feed.fingerprint =
                 fingerprint(&format!("{} {agenda:?} {:?}", self.lanes[feed.lane].fingerprint, feed.downsample));

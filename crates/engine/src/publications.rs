@@ -58,7 +58,7 @@ impl Publications {
             let (mut start, mut start_text) = (end, String::new());
             windows.put_in_order(of_feed.lane);
             for place in windows.in_order(of_feed.lane) {
-                let Some(point) = &windows.feeds[feed].instances[*place as usize].current else { continue };
+                let Some(point) = windows.feeds[feed].closed.get(*place as usize) else { continue };
                 let values = || picks.iter().map(|pick| point.values[*pick]);
                 if !values().all(f64::is_finite) {
                     continue;

@@ -1,8 +1,10 @@
 //! What is kept: the records that a commit is made of, and that a start begins with. `store` writes
 //! them in its own twin; nothing here knows how.
 
+pub use crate::points::Points;
 use model::transition::Health;
 use model::{Band, Counters, Element, Event, Labels, Reading, State, Time, Transition};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A partition of a source. The source is named, since its place changes with the configuration.
@@ -75,11 +77,13 @@ pub struct AgendaRecord {
 /// What the windows of one instance of a feed have come to. Keyed by feed fingerprint and labels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceRecord {
+    /// Its row in `Column::LastSamples`.
+    pub row: u32,
     /// Where its first window may begin.
     pub begin: Time,
     /// When it was born.
     pub born: Time,
-    /// Its greatest sample time that an evaluated window or event has shown.
+    /// Its greatest sample time that an evaluated window or event has shown. Where there is a column, that says.
     pub last_sample: Option<Time>,
     /// Points that inputs may still ask for, oldest first: start, end, count, numbers (NaN for none), incomplete.
     pub points: Vec<KeptPoint>,
@@ -104,6 +108,16 @@ pub struct KeptPoint {
     pub readings: Vec<Option<Reading>>,
 }
 
+/// What changes with each window for nearly all at once, and is kept apart from the records it belongs to.
+#[allow(missing_docs, reason = "each variant's words name its fields")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Column {
+    /// `InstanceRecord::last_sample` of a feed's instances.
+    LastSamples { feed: u64 },
+    /// `CheckRecord::missing_at` of a check's instances.
+    Deadlines { check: Arc<str> },
+}
+
 /// One check on one element for one instance.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CheckKey {
@@ -118,6 +132,8 @@ pub struct CheckKey {
 /// What is kept of a check instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckRecord {
+    /// Its row in `Column::Deadlines`.
+    pub row: u32,
     /// Its state; none until it has spoken.
     pub state: Option<State>,
     /// When the state began.
@@ -128,7 +144,7 @@ pub struct CheckRecord {
     pub message: Arc<str>,
     /// What the run that brought the state had seen, as JSON.
     pub evidence: Arc<str>,
-    /// When data will be missing, if no point comes.
+    /// When data will be missing, if no point comes. Where there is a column, that says.
     pub missing_at: Option<Time>,
     /// How often in a row they were.
     pub missed: u32,
@@ -368,6 +384,11 @@ pub enum Change {
     Agenda { sources: Vec<Arc<str>>, record: AgendaRecord },
     /// An instance of a feed; none where it has retired.
     Instance { feed: u64, labels: Labels, record: Option<InstanceRecord> },
+    /// A column of times, by row; `Time::MIN` stands for none. Empty where it is no longer kept.
+    Times { column: Column, times: Vec<Time> },
+    /// What has just closed on a feed that baselines learn from, by the rows of its instances. It is there to be
+    /// looked at, and not kept.
+    Newest { feed: u64, points: Arc<Points> },
     /// A check instance; none where it is gone.
     Check { key: CheckKey, record: Option<CheckRecord> },
     /// An element; none where it is gone.
@@ -409,6 +430,8 @@ pub struct Restored {
     pub instances: Vec<(u64, Labels, InstanceRecord)>,
     /// Check instances.
     pub checks: Vec<(CheckKey, CheckRecord)>,
+    /// Columns of times. What they say stands in the records already: see `put_times`.
+    pub times: Vec<(Column, Vec<Time>)>,
     /// Elements.
     pub elements: Vec<(Element, ElementRecord)>,
     /// Blocks by number.
@@ -427,4 +450,25 @@ pub struct Restored {
     pub sequence: u64,
     /// The number of the last `Change::Publish`.
     pub published: u64,
+}
+
+impl Restored {
+    /// Puts what columns of times say into the records that they belong to.
+    pub fn put_times(&mut self) {
+        let columns: HashMap<&Column, &Vec<Time>> = self.times.iter().map(|(column, times)| (column, times)).collect();
+        let said = |column: Column, row: u32| {
+            let time = columns.get(&column)?.get(row as usize)?;
+            Some(Some(*time).filter(|time| *time != Time::MIN))
+        };
+        for (feed, _, record) in &mut self.instances {
+            if let Some(time) = said(Column::LastSamples { feed: *feed }, record.row) {
+                record.last_sample = time;
+            }
+        }
+        for (key, record) in &mut self.checks {
+            if let Some(time) = said(Column::Deadlines { check: key.check.clone() }, record.row) {
+                record.missing_at = time;
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! instances are born and retire.
 
 use crate::calendar::Cut;
+use crate::feed::{Feed, FeedInstance};
 use crate::frontier::Frontiers;
 use crate::lane::Summary;
 use crate::plan::{FeedPlan, Plan};
@@ -10,7 +11,7 @@ use crate::state::{Change, InstanceRecord, KeptPoint};
 use crate::sum::ExactSum;
 use hashbrown::HashMap;
 use model::definition::Downsampling;
-use model::{Event, Labels, Reading, Span, Time};
+use model::{Event, Labels, Span, Time};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ pub(crate) struct Windows {
 #[derive(Debug, Default)]
 pub(crate) struct LaneState {
     pub(crate) instances: Vec<LaneInstance>,
+    /// The worker and row of each instance that is made of one series on one worker, as nearly all are.
+    lone: Vec<Option<(u32, u32)>>,
     by_labels: HashMap<Labels, u32>,
     /// The instances by their labels, as far as anybody asked, and whether that was before the last one came or went.
     in_order: Vec<u32>,
@@ -65,41 +68,6 @@ pub(crate) struct Series {
     pub(crate) rows: Vec<(u32, u32)>,
 }
 
-/// A lane as one agenda reads it: which instances live, and what their windows have come to.
-#[derive(Debug, Default)]
-pub(crate) struct Feed {
-    /// One for each instance of the lane.
-    pub(crate) instances: Vec<FeedInstance>,
-    /// Instances of the lane that may be born when they have samples.
-    unborn: BTreeSet<u32>,
-    pub(crate) live: usize,
-    /// The next window end of live instances, where it has been worked out.
-    next_end: Option<Time>,
-    /// Where there are no windows: before this time no instance retires, as far as was looked.
-    settled_until: Option<Time>,
-    changed: Vec<u32>,
-}
-
-/// One instance of a feed.
-#[derive(Debug, Default)]
-pub(crate) struct FeedInstance {
-    pub(crate) record: Option<InstanceRecord>,
-    pub(crate) bound: bool,
-    /// The point of the window that has just closed.
-    pub(crate) current: Option<KeptPoint>,
-    /// Checks that run when its windows close or its events come.
-    pub(crate) triggers: Vec<usize>,
-    changed: bool,
-}
-
-impl FeedInstance {
-    fn touch(&mut self, place: u32, changed: &mut Vec<u32>) {
-        if !std::mem::replace(&mut self.changed, true) {
-            changed.push(place);
-        }
-    }
-}
-
 impl Windows {
     pub(crate) fn new(plan: Arc<Plan>) -> Windows {
         let mut lanes: Vec<LaneState> = plan.lanes.iter().map(|_| LaneState::default()).collect();
@@ -129,9 +97,11 @@ impl Windows {
         let place = state.free.pop().unwrap_or(state.instances.len() as u32);
         if place as usize == state.instances.len() {
             state.instances.push(fresh);
+            state.lone.push(None);
             state.feeds.iter().for_each(|feed| self.feeds[*feed].instances.push(FeedInstance::default()));
         } else {
             state.instances[place as usize] = fresh;
+            state.lone[place as usize] = None;
         }
         state.by_labels.insert(labels.clone(), place);
         state.out_of_order = true;
@@ -186,6 +156,7 @@ impl Windows {
                 let key = (of.name.clone(), of.labels.clone());
                 if let Some(&(instance, at)) = state.by_series.get(&key) {
                     state.instances[instance as usize].series[at as usize].rows.push((worker as u32, row));
+                    state.lone[instance as usize] = None;
                     continue;
                 }
                 let number = numbers.get(&(lane, row)).copied().or_else(|| state.free_numbers.pop_first());
@@ -194,6 +165,7 @@ impl Windows {
                 let instance = &mut state.instances[place as usize];
                 let at = instance.series.len() as u32;
                 instance.sorted = at == 0;
+                state.lone[place as usize] = (at == 0).then_some((worker as u32, row));
                 instance.series.push(Series {
                     name: of.name,
                     labels: of.labels,
@@ -248,11 +220,7 @@ impl Windows {
         instance.bound = true;
         let fresh = instance.record.is_none();
         if fresh {
-            instance.record =
-                Some(InstanceRecord { begin, born: origin, last_sample: None, points: Vec::new(), events: Vec::new() });
-            state.live += 1;
-            state.unborn.remove(&place);
-            instance.touch(place, &mut state.changed);
+            state.bear(place, begin, origin);
         }
         fresh
     }
@@ -261,6 +229,7 @@ impl Windows {
     pub(crate) fn restore(&mut self, feed: usize, labels: &Labels, record: InstanceRecord) -> u32 {
         let place = self.instance(self.plan.feeds[feed].lane, labels);
         let state = &mut self.feeds[feed];
+        state.rows.take_again(record.row);
         state.instances[place as usize].record = Some(record);
         state.unborn.remove(&place);
         state.live += 1;
@@ -269,6 +238,10 @@ impl Windows {
 
     fn summary(&self, shards: &[Shard], lane: usize, place: u32, from: Time, to: Time) -> Summary {
         let mut summary = Summary::default();
+        if let Some((worker, row)) = self.lanes[lane].lone[place as usize] {
+            shards[worker as usize].lanes[lane].merge(row, from, to, &mut summary);
+            return summary;
+        }
         for series in &self.lanes[lane].instances[place as usize].series {
             for (worker, row) in &series.rows {
                 shards[*worker as usize].lanes[lane].merge(*row, from, to, &mut summary);
@@ -326,96 +299,104 @@ impl Windows {
         let plan = self.plan.clone();
         let FeedPlan { lane, keep, .. } = plan.feeds[feed];
         let cut = plan.lanes[lane].cut.as_ref().expect("only windows close");
+        let keeps_column = plan.feeds[feed].keeps_column(&plan);
         let start = cut.start(end);
         self.feeds[feed].next_end = Some(cut.next_end(end));
         let by_instance = self.events(lane, shards, start, end);
+        let born = self.bear_seen(feed, start, end, shards, &by_instance);
+        let incomplete = frontiers.lost(shards, plan.lanes[lane].source, start, end);
+        let of_events = plan.lanes[lane].needs.events;
+        let width = if of_events { 1 } else { plan.feeds[feed].downsample.len() };
+        let mut closed = std::mem::take(&mut self.feeds[feed].closed);
+        let rows = self.feeds[feed].instances.len();
+        closed.begin(end, incomplete, rows, width, plan.feeds[feed].lessons.len());
+        for place in 0..rows {
+            let Some(record) = &self.feeds[feed].instances[place].record else { continue };
+            let events = by_instance.get(&(place as u32));
+            let mut summary = self.summary(shards, lane, place as u32, start, end);
+            let seen = events.and_then(|events| events.last()).map(|event| event.time);
+            let seen = seen.max(summary.has_samples().then_some(summary.last.0));
+            let first =
+                if summary.has_samples() { summary.first_pane } else { seen.map_or(Time::MAX, |_| record.begin) };
+            let begin = record.begin.min(first);
+            let shown = if matches!(cut, Cut::Sliding { .. }) { start.max(begin) } else { start };
+            let count = if of_events { events.map_or(0, Vec::len) as u64 } else { summary.count };
+            let has_point = if of_events {
+                closed.values_mut(place)[0] = count as f64;
+                true
+            } else {
+                self.numbers(&plan, feed, place as u32, &mut summary, start, end, shards, closed.values_mut(place))
+            };
+            if has_point {
+                closed.put(place, shown, count);
+            }
+            let state = &mut self.feeds[feed];
+            let instance = &mut state.instances[place];
+            let Some(record) = &mut instance.record else { continue };
+            let mut changed = begin < record.begin;
+            record.begin = begin;
+            if seen > record.last_sample {
+                record.last_sample = seen;
+                if keeps_column {
+                    state.last_samples_changed = true;
+                } else {
+                    changed = true;
+                }
+            }
+            if keep > 0
+                && !of_events
+                && let Some(point) = closed.get(place)
+            {
+                record.points.push(point.to_kept());
+                drop_old(&mut record.points, keep);
+                changed = true;
+            }
+            if plan.feeds[feed].keep_events {
+                changed |= events.is_some() || !record.events.is_empty();
+                record.events = events.cloned().unwrap_or_default();
+            }
+            if changed {
+                instance.touch(place as u32, &mut state.changed);
+            }
+        }
+        self.feeds[feed].closed = closed;
+        (born, by_instance)
+    }
+
+    /// Brings to life the instances that a window is the first to show, as far as there is room.
+    fn bear_seen(
+        &mut self,
+        feed: usize,
+        start: Time,
+        end: Time,
+        shards: &[Shard],
+        events: &HashMap<u32, Vec<Event>>,
+    ) -> Vec<u32> {
+        let lane = self.plan.feeds[feed].lane;
         let mut born = Vec::new();
         for place in self.feeds[feed].unborn.clone() {
-            let first = self.first_seen(shards, lane, place, start, end, &by_instance);
+            let first = self.first_seen(shards, lane, place, start, end, events);
             let Some(first) = first else { continue };
             if !self.has_room(feed) {
                 self.overflow += 1;
                 continue;
             }
-            let begin = cut.pane(first).0;
-            let state = &mut self.feeds[feed];
-            state.instances[place as usize].record =
-                Some(InstanceRecord { begin, born: end, last_sample: None, points: Vec::new(), events: Vec::new() });
-            state.live += 1;
-            state.unborn.remove(&place);
+            let begin = self.cut(feed).map_or(first, |cut| cut.pane(first).0);
+            self.feeds[feed].bear(place, begin, end);
             born.push(place);
         }
-        let incomplete = frontiers.lost(shards, plan.lanes[lane].source, start, end);
-        for place in 0..self.feeds[feed].instances.len() as u32 {
-            if self.feeds[feed].instances[place as usize].record.is_none() {
-                continue;
-            }
-            let events = by_instance.get(&place);
-            let summary = self.summary(shards, lane, place, start, end);
-            let numbers = if plan.lanes[lane].needs.events {
-                None
-            } else {
-                self.numbers(feed, place, &summary, start, end, shards)
-            };
-            let state = &mut self.feeds[feed];
-            let instance = &mut state.instances[place as usize];
-            let Some(record) = &mut instance.record else { continue };
-            let seen = events.and_then(|events| events.last()).map(|event| event.time);
-            let seen = seen.max(summary.has_samples().then_some(summary.last.0));
-            let mut changed = false;
-            if seen > record.last_sample {
-                record.last_sample = seen;
-                changed = true;
-            }
-            let first =
-                if summary.has_samples() { summary.first_pane } else { seen.map_or(Time::MAX, |_| record.begin) };
-            if first < record.begin {
-                record.begin = first;
-                changed = true;
-            }
-            let shown = if matches!(cut, Cut::Sliding { .. }) { start.max(record.begin) } else { start };
-            let count = if plan.lanes[lane].needs.events { events.map_or(0, Vec::len) as u64 } else { summary.count };
-            let point =
-                numbers.map(|values| KeptPoint { start: shown, end, count, values, incomplete, readings: Vec::new() });
-            if keep > 0
-                && let Some(point) = &point
-            {
-                record.points.push(point.clone());
-                drop_old(&mut record.points, keep);
-                changed = true;
-            }
-            if plan.lanes[lane].needs.events {
-                if plan.feeds[feed].keep_events {
-                    changed |= events.is_some() || !record.events.is_empty();
-                    record.events = events.cloned().unwrap_or_default();
-                }
-                instance.current = Some(KeptPoint {
-                    start: shown,
-                    end,
-                    count,
-                    values: vec![count as f64],
-                    incomplete,
-                    readings: Vec::new(),
-                });
-            } else {
-                instance.current = point;
-            }
-            if changed {
-                instance.touch(place, &mut state.changed);
-            }
-        }
-        (born, by_instance)
+        born
     }
 
-    /// Puts beside the point of the window that has just closed what baselines say of it.
-    pub(crate) fn remark(&mut self, feed: usize, place: usize, readings: Vec<Option<Reading>>) {
-        let instance = &mut self.feeds[feed].instances[place];
-        let kept = instance.record.as_mut().and_then(|record| record.points.last_mut());
-        let Some(point) = &mut instance.current else { return };
-        if let Some(kept) = kept.filter(|kept| kept.end == point.end) {
-            kept.readings.clone_from(&readings);
+    /// Keeps with the newest points of a feed's instances what baselines have said of them since.
+    pub(crate) fn keep_readings(&mut self, feed: usize) {
+        let Feed { instances, closed, .. } = &mut self.feeds[feed];
+        for (place, point) in closed.iter() {
+            let kept = instances[place].record.as_mut().and_then(|record| record.points.last_mut());
+            if let Some(kept) = kept.filter(|kept| kept.end == point.end) {
+                kept.readings = point.readings.to_vec();
+            }
         }
-        point.readings = readings;
     }
 
     /// The earliest sample or event of an instance in a window, if there is one.
@@ -435,44 +416,49 @@ impl Windows {
         summary.has_samples().then_some(summary.first_pane)
     }
 
-    /// The numbers of a closed window, in the order of the feed's downsamplings; none where there is no point.
+    /// Writes the numbers of a closed window in the order of the feed's downsamplings. Says whether there is a point.
+    #[allow(clippy::too_many_arguments)]
     fn numbers(
         &mut self,
+        plan: &Plan,
         feed: usize,
         place: u32,
-        summary: &Summary,
+        summary: &mut Summary,
         start: Time,
         end: Time,
         shards: &[Shard],
-    ) -> Option<Vec<f64>> {
-        let plan = self.plan.clone();
+        numbers: &mut [f64],
+    ) -> bool {
         let of = &plan.feeds[feed];
         if summary.count == 0 {
-            let number = |of: &Downsampling| if *of == Downsampling::Count { 0.0 } else { f64::NAN };
-            return of.downsample.contains(&Downsampling::Count).then(|| of.downsample.iter().map(number).collect());
+            for (number, of_what) in numbers.iter_mut().zip(&of.downsample) {
+                *number = if *of_what == Downsampling::Count { 0.0 } else { f64::NAN };
+            }
+            return of.downsample.contains(&Downsampling::Count);
         }
-        // What retired and came back begins anew, whatever is still held of its former life.
-        let instance = &self.feeds[feed].instances[place as usize];
-        let born = instance.record.as_ref().filter(|_| !instance.bound).map_or(Time::MIN, |record| record.begin);
-        let mut summary = summary.clone();
         summary.values.sort();
-        let mut number = |of_what: &Downsampling| match of_what {
-            Downsampling::Average => summary.sum.value() / summary.count as f64,
-            Downsampling::Sum => summary.sum.value(),
-            Downsampling::Minimum => summary.minimum,
-            Downsampling::Maximum => summary.maximum,
-            Downsampling::Count => summary.count as f64,
-            Downsampling::Last => summary.last.1,
-            Downsampling::Percentile(share) => {
-                summary.values.percentile(*share, summary.minimum, summary.maximum).unwrap_or(f64::NAN)
-            }
-            Downsampling::Rate => {
-                let width = plan.lanes[of.lane].cut.as_ref().map(Cut::width).unwrap_or_default();
-                let back = (start - width).max(born);
-                self.rate(shards, of.lane, place, start, end, back).unwrap_or(f64::NAN)
-            }
-        };
-        Some(of.downsample.iter().map(&mut number).collect())
+        for (number, of_what) in numbers.iter_mut().zip(&of.downsample) {
+            *number = match of_what {
+                Downsampling::Average => summary.sum.value() / summary.count as f64,
+                Downsampling::Sum => summary.sum.value(),
+                Downsampling::Minimum => summary.minimum,
+                Downsampling::Maximum => summary.maximum,
+                Downsampling::Count => summary.count as f64,
+                Downsampling::Last => summary.last.1,
+                Downsampling::Percentile(share) => {
+                    summary.values.percentile(*share, summary.minimum, summary.maximum).unwrap_or(f64::NAN)
+                }
+                Downsampling::Rate => {
+                    // What retired and came back begins anew, whatever is still held of its former life.
+                    let instance = &self.feeds[feed].instances[place as usize];
+                    let living = instance.record.as_ref().filter(|_| !instance.bound);
+                    let width = plan.lanes[of.lane].cut.as_ref().map(Cut::width).unwrap_or_default();
+                    let back = (start - width).max(living.map_or(Time::MIN, |record| record.begin));
+                    self.rate(shards, of.lane, place, start, end, back).unwrap_or(f64::NAN)
+                }
+            };
+        }
+        true
     }
 
     /// The events of a lane between two times, in order, by instance.
@@ -504,16 +490,8 @@ impl Windows {
         match &mut instance.record {
             Some(record) => record.last_sample = Some(time),
             None if !room => self.overflow += 1,
-            empty => {
-                *empty = Some(InstanceRecord {
-                    begin: time,
-                    born: time,
-                    last_sample: Some(time),
-                    points: Vec::new(),
-                    events: Vec::new(),
-                });
-                state.live += 1;
-                state.unborn.remove(&place);
+            None => {
+                state.bear(place, time, time).last_sample = Some(time);
                 // It may be the first to go.
                 state.settled_until = None;
                 return true;
@@ -564,8 +542,10 @@ impl Windows {
     pub(crate) fn retire(&mut self, feed: usize, place: u32, shards: &mut [Shard]) {
         let lane = self.plan.feeds[feed].lane;
         let state = &mut self.feeds[feed];
-        let instance = &mut state.instances[place as usize];
-        *instance = FeedInstance::default();
+        let gone = std::mem::take(&mut state.instances[place as usize]);
+        if let Some(record) = gone.record {
+            state.rows.give_back(record.row);
+        }
         state.live -= 1;
         state.unborn.insert(place);
         let labels = self.lanes[lane].instances[place as usize].labels.clone();
@@ -602,6 +582,10 @@ impl Windows {
             state.free.push(place);
             state.feeds.iter().for_each(|feed| _ = self.feeds[*feed].unborn.remove(&place));
         }
+        state.lone[place as usize] = match kept.as_slice() {
+            [Series { rows, .. }] if rows.len() == 1 => Some(rows[0]),
+            _ => None,
+        };
         state.instances[place as usize].series = kept;
     }
 
@@ -627,14 +611,7 @@ impl Windows {
         changes.append(&mut self.retired);
         for (place, feed) in self.feeds.iter_mut().enumerate() {
             let of = &self.plan.feeds[place];
-            for instance in std::mem::take(&mut feed.changed) {
-                let labels = self.lanes[of.lane].instances[instance as usize].labels.clone();
-                let state = &mut feed.instances[instance as usize];
-                if !std::mem::take(&mut state.changed) {
-                    continue;
-                }
-                changes.push(Change::Instance { feed: of.fingerprint, labels, record: state.record.clone() });
-            }
+            feed.changes(of, of.keeps_column(&self.plan), &self.lanes[of.lane], changes);
         }
     }
 }

@@ -11,8 +11,8 @@ pub use recent::{Commit, Next, Told};
 
 use baselines::{Baselines, Readings};
 use engine::state::{
-    ActiveError, Change, CheckKey, CheckRecord, ElementRecord, InstanceRecord, KeptPoint, PartitionKey,
-    PartitionRecord, Restored, SourceRecord,
+    ActiveError, Change, CheckKey, CheckRecord, Column, ElementRecord, InstanceRecord, KeptPoint, PartitionKey,
+    PartitionRecord, Points, Restored, SourceRecord,
 };
 use model::definition::{Definitions, Downsampling, Window};
 use model::{Element, Labels, State, Time};
@@ -79,6 +79,8 @@ pub struct CheckView {
     pub error: Option<ActiveError>,
     /// When data will be missing.
     pub missing_at: Option<Time>,
+    /// Its row in the column of deadlines.
+    row: u32,
     /// When the state lapses.
     pub expires_at: Option<Time>,
 }
@@ -146,6 +148,9 @@ struct Held {
     instances: BTreeMap<Arc<str>, BTreeMap<Labels, BTreeMap<u64, FeedInstance>>>,
     baselines: Baselines,
     readings: Readings,
+    /// What has just closed on feeds whose instances do not keep it themselves.
+    newest: HashMap<u64, Arc<Points>>,
+    times: HashMap<Column, Vec<Time>>,
     sources: BTreeMap<Arc<str>, SourceRecord>,
     partitions: BTreeMap<PartitionKey, PartitionRecord>,
     ends: HashMap<PartitionKey, i64>,
@@ -158,6 +163,8 @@ struct FeedInstance {
     born: Time,
     last_sample: Option<Time>,
     newest: Option<KeptPoint>,
+    /// Its row in the columns of the feed.
+    row: u32,
 }
 
 impl View {
@@ -236,6 +243,11 @@ impl View {
                 }
                 Change::Instance { feed, labels, record } => {
                     held.put_instance(&self.feeds, *feed, labels, record.as_ref());
+                }
+                Change::Times { column, times } => _ = held.times.insert(column.clone(), times.clone()),
+                Change::Newest { feed, points } => {
+                    held.readings.put(*feed, points.spoken());
+                    held.newest.insert(*feed, points.clone());
                 }
                 Change::Check { key, record: Some(record) } => {
                     let last_run = held.checks.get(key).and_then(|shown| shown.last_run);
@@ -325,7 +337,7 @@ impl View {
         held.checks
             .range((from, Bound::Unbounded))
             .take(most)
-            .map(|(key, shown)| (key.clone(), shown.clone()))
+            .map(|(key, shown)| (key.clone(), held.with_deadline(key, shown)))
             .collect()
     }
 
@@ -339,7 +351,11 @@ impl View {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let held = self.read();
         let Some(instances) = held.instances.get(stream) else { return Vec::new() };
-        instances.range((from, Bound::Unbounded)).take(most).filter_map(|(labels, feeds)| show(labels, feeds)).collect()
+        instances
+            .range((from, Bound::Unbounded))
+            .take(most)
+            .filter_map(|(labels, feeds)| held.show(labels, feeds))
+            .collect()
     }
 
     /// All baselines that are defined, by name and by the sources whose clock they follow.
@@ -414,8 +430,8 @@ impl Held {
         let is = record.and_then(|record| record.points.last());
         let was = match record {
             Some(record) => {
-                let InstanceRecord { born, last_sample, .. } = *record;
-                let shown = FeedInstance { born, last_sample, newest: is.cloned() };
+                let InstanceRecord { row, born, last_sample, .. } = *record;
+                let shown = FeedInstance { born, last_sample, newest: is.cloned(), row };
                 instances.entry(labels.clone()).or_default().insert(feed, shown)
             }
             None => {
@@ -429,15 +445,35 @@ impl Held {
         };
         self.readings.change(feed, was.as_ref().and_then(|was| was.newest.as_ref()), is);
     }
-}
 
-fn show(labels: &Labels, feeds: &BTreeMap<u64, FeedInstance>) -> Option<InstanceView> {
-    Some(InstanceView {
-        labels: labels.clone(),
-        born: feeds.values().map(|of_feed| of_feed.born).min()?,
-        last_sample: feeds.values().filter_map(|of_feed| of_feed.last_sample).max(),
-        points: feeds.iter().filter_map(|(feed, of_feed)| Some((*feed, of_feed.newest.clone()?))).collect(),
-    })
+    /// What a column says of a row, where it says anything.
+    fn time(&self, column: &Column, row: u32) -> Option<Option<Time>> {
+        let time = *self.times.get(column)?.get(row as usize)?;
+        Some(Some(time).filter(|time| *time != Time::MIN))
+    }
+
+    fn show(&self, labels: &Labels, feeds: &BTreeMap<u64, FeedInstance>) -> Option<InstanceView> {
+        let last_sample = |(feed, of_feed): (&u64, &FeedInstance)| {
+            self.time(&Column::LastSamples { feed: *feed }, of_feed.row).unwrap_or(of_feed.last_sample)
+        };
+        Some(InstanceView {
+            labels: labels.clone(),
+            born: feeds.values().map(|of_feed| of_feed.born).min()?,
+            last_sample: feeds.iter().filter_map(last_sample).max(),
+            points: feeds.iter().filter_map(|(feed, of_feed)| Some((*feed, self.newest(*feed, of_feed)?))).collect(),
+        })
+    }
+
+    /// The newest point of an instance.
+    fn newest(&self, feed: u64, of_feed: &FeedInstance) -> Option<KeptPoint> {
+        of_feed.newest.clone().or_else(|| self.newest.get(&feed)?.point(of_feed.row))
+    }
+
+    fn with_deadline(&self, key: &CheckKey, shown: &CheckView) -> CheckView {
+        let column = Column::Deadlines { check: key.check.clone() };
+        let missing_at = self.time(&column, shown.row).unwrap_or(shown.missing_at);
+        CheckView { missing_at, ..shown.clone() }
+    }
 }
 
 fn check_view(record: &CheckRecord, last_run: Option<Time>) -> CheckView {
@@ -448,6 +484,7 @@ fn check_view(record: &CheckRecord, last_run: Option<Time>) -> CheckView {
         last_run,
         error: record.error.clone(),
         missing_at: record.missing_at,
+        row: record.row,
         expires_at: record.expires_at,
     }
 }

@@ -337,6 +337,7 @@ async fn checks_streams_and_sources_are_listed() {
         readings: Vec::new(),
     };
     let born = InstanceRecord {
+        row: 0,
         begin: BEGINNING,
         born: BEGINNING,
         last_sample: Some(BEGINNING),
@@ -528,6 +529,7 @@ async fn a_server_that_stops_ends_its_watchers() {
 
 fn spoken(state: State) -> CheckRecord {
     CheckRecord {
+        row: 0,
         state: Some(state),
         since: Some(BEGINNING),
         results: vec![state],

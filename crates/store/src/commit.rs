@@ -2,6 +2,7 @@
 
 use crate::key::{Key, Parts};
 use crate::records::{Damaged, Wire, decode, encode};
+use crate::times::Times;
 use crate::told::Told;
 use crate::{Committed, Durability, Error, Store, family, points};
 use engine::state::{AgendaRecord, Change, Entry, Restored};
@@ -18,6 +19,7 @@ mod meta {
     pub(super) const AGENDA: u8 = b'a';
     pub(super) const BASELINE: u8 = b'b';
     pub(super) const SEQUENCE: u8 = b'q';
+    pub(super) const TIMES: u8 = b't';
     /// The number of the last piece of points.
     pub(super) const PUBLISHED: u8 = b'u';
 }
@@ -53,6 +55,13 @@ impl Store {
                     let key = Key::default().u64(*feed).labels(labels);
                     put_or_delete(self, &mut batch, family::INSTANCES, key, record.as_ref());
                 }
+                Change::Times { column, times } => {
+                    let key = Key::default().byte(meta::TIMES).column(column);
+                    let times = Some(Times(times.clone())).filter(|times| !times.0.is_empty());
+                    put_or_delete(self, &mut batch, family::META, key, times.as_ref());
+                }
+                // Only to be looked at.
+                Change::Newest { .. } => {}
                 Change::Check { key, record } => {
                     put_or_delete(self, &mut batch, family::CHECKS, Key::default().check(key), record.as_ref());
                 }
@@ -161,12 +170,13 @@ impl Store {
 
     /// The same without what is large and says little by itself: blocks, columns, models, the journal.
     pub(crate) fn restore_outline(&self) -> Result<Restored, Error> {
-        Ok(Restored {
+        let mut restored = Restored {
             sources: self.meta(meta::SOURCE, |key, value| Ok((key.text()?, decode(value)?)))?,
             partitions: self.meta(meta::PARTITION, |key, value| Ok((key.partition()?, decode(value)?)))?,
             agendas: self.meta(meta::AGENDA, |key, value| Ok((key.texts()?, decode(value)?)))?,
             instances: self.scan(family::INSTANCES, |key, value| Ok((key.u64()?, key.labels()?, decode(value)?)))?,
             checks: self.scan(family::CHECKS, |key, value| Ok((key.check()?, decode(value)?)))?,
+            times: self.meta(meta::TIMES, |key, value| Ok((key.column()?, decode::<Times>(value)?.0)))?,
             elements: self.scan(family::ELEMENTS, |key, value| Ok((key.element()?, decode(value)?)))?,
             baselines: self.meta(meta::BASELINE, |key, value| Ok((key.u64()?, decode(value)?)))?,
             baseline_instances: self
@@ -174,7 +184,9 @@ impl Store {
             sequence: self.last_sequence()?,
             published: self.meta(meta::PUBLISHED, |_, value| decode(value))?.into_iter().fold(0, u64::max),
             ..Restored::default()
-        })
+        };
+        restored.put_times();
+        Ok(restored)
     }
 
     /// What the shell said, by number: what is not trimmed.

@@ -3,7 +3,7 @@
 //! FoundationDB; lists put 01 before each item and end with 00.
 
 use crate::records::Damaged;
-use engine::state::{CheckKey, PartitionKey};
+use engine::state::{CheckKey, Column, PartitionKey};
 use model::{Element, Labels, Time};
 use std::sync::Arc;
 
@@ -84,6 +84,13 @@ impl Key {
         self.element(&key.element).text(&key.check).labels(&key.labels)
     }
 
+    pub(crate) fn column(self, column: &Column) -> Key {
+        match column {
+            Column::LastSamples { feed } => self.byte(0).u64(*feed),
+            Column::Deadlines { check } => self.byte(1).text(check),
+        }
+    }
+
     pub(crate) fn partition(mut self, key: &PartitionKey) -> Key {
         self = self.text(&key.source).text(&key.topic);
         // With the sign turned over, negative numbers sort before the others.
@@ -155,6 +162,14 @@ impl Parts<'_> {
 
     pub(crate) fn check(&mut self) -> Result<CheckKey, Damaged> {
         Ok(CheckKey { element: self.element()?, check: self.text()?, labels: self.labels()? })
+    }
+
+    pub(crate) fn column(&mut self) -> Result<Column, Damaged> {
+        match self.byte()? {
+            0 => Ok(Column::LastSamples { feed: self.u64()? }),
+            1 => Ok(Column::Deadlines { check: self.text()? }),
+            _ => Err(Damaged("a key names no such column")),
+        }
     }
 
     pub(crate) fn partition(&mut self) -> Result<PartitionKey, Damaged> {

@@ -10,6 +10,7 @@ mod key;
 mod open;
 mod points;
 mod records;
+mod times;
 mod told;
 
 pub use open::{MARKER, VERSION, look};

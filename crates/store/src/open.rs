@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize};
 /// The file that makes a folder ours; it holds the version that wrote it.
 pub const MARKER: &str = "VITALSIGN";
 /// The version of everything in the folder.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// What stands before the version in the marker.
 const MAGIC: &str = "vitalsign state ";

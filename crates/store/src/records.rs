@@ -78,10 +78,10 @@ record! {
     Counters { records, samples, events, refused }
     Instant { time, phase }
     AgendaRecord { origin, place }
-    InstanceRecord { begin, born, last_sample, points, events }
+    InstanceRecord { row, begin, born, last_sample, points, events }
     KeptPoint { start, end, count, values, incomplete, readings }
     Event { time, kind, topic, partition, offset, body }
-    CheckRecord { state, since, results, message, evidence, missing_at, missed, expires_at, error }
+    CheckRecord { row, state, since, results, message, evidence, missing_at, missed, expires_at, error }
     ActiveError { kind, message, line, column, since }
     ElementRecord { kind, labels, instance, definition, own, propagated, error }
     Standing { state, since, sequence, message }

@@ -202,6 +202,7 @@ fn a_batch_costs_five_bytes_a_row() {
                 readings: readings.clone(),
             };
             let record = InstanceRecord {
+                row,
                 begin: start,
                 born: start,
                 last_sample: Some(end),

@@ -64,6 +64,7 @@ fn everything() -> (Vec<Change>, Restored) {
         readings: vec![None, Some(reading), Some(Reading { score: None, stale: false, ..reading })],
     };
     let instance = InstanceRecord {
+        row: u32::MAX,
         begin: Time::MIN,
         born: Time::MAX,
         last_sample: None,
@@ -71,6 +72,7 @@ fn everything() -> (Vec<Change>, Restored) {
         events: vec![event()],
     };
     let check = CheckRecord {
+        row: u32::MAX,
         state: Some(State::Deviating),
         since: Some(Time::MIN),
         results: State::ALL.to_vec(),
@@ -206,6 +208,37 @@ fn what_is_gone_stays_gone() {
     same(&store.restore().expect("state"), &left);
     drop(store);
     same(&open(folder.path()).restore().expect("state"), &left);
+}
+
+/// Columns hold what changes with each window; the records beside them stay as they were written.
+#[test]
+fn what_columns_say_stands_in_the_records() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path());
+    let at = Time::from_nanos;
+    let of_feed = |row| InstanceRecord {
+        row,
+        begin: at(0),
+        born: at(0),
+        last_sample: Some(at(1)),
+        points: Vec::new(),
+        events: Vec::new(),
+    };
+    let host = |name: &str| Labels::new([("host", name)]);
+    let column = Column::LastSamples { feed: 7 };
+    let times = |times: &[Time]| Change::Times { column: column.clone(), times: times.to_vec() };
+    let last = || store.restore().expect("state").instances.iter().map(|of| of.2.last_sample).collect::<Vec<_>>();
+    let mut changes: Vec<Change> = (["a", "b", "c"].into_iter().zip([1, 0, 2]))
+        .map(|(name, row)| Change::Instance { feed: 7, labels: host(name), record: Some(of_feed(row)) })
+        .collect();
+    changes.push(times(&[at(50), Time::MIN]));
+    store.commit(&changes, false).expect("a commit");
+    assert_eq!(last(), [None, Some(at(50)), Some(at(1))], "by row, and where there is one");
+    store.commit(&[times(&[at(60), at(61), at(62)])], false).expect("a commit");
+    assert_eq!(last(), [Some(at(61)), Some(at(60)), Some(at(62))]);
+    store.commit(&[times(&[])], false).expect("a commit");
+    assert_eq!(last(), [Some(at(1)); 3], "without a column the records say");
+    assert_eq!(store.restore().expect("state").times, []);
 }
 
 #[test]

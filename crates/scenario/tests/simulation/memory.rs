@@ -13,6 +13,7 @@ pub(crate) struct Memory {
     agendas: BTreeMap<Vec<Arc<str>>, engine::state::AgendaRecord>,
     instances: BTreeMap<(u64, Labels), engine::state::InstanceRecord>,
     checks: BTreeMap<engine::state::CheckKey, engine::state::CheckRecord>,
+    times: BTreeMap<engine::state::Column, Vec<Time>>,
     elements: BTreeMap<Element, engine::state::ElementRecord>,
     blocks: BTreeMap<u64, engine::state::BlockRecord>,
     baselines: BTreeMap<u64, engine::state::BaselineHead>,
@@ -45,6 +46,10 @@ impl Memory {
                 Change::Instance { feed, labels, record } => put(&mut self.instances, (feed, labels), record),
                 Change::Check { key, record } => put(&mut self.checks, key, record),
                 Change::Element { element, record, .. } => put(&mut self.elements, element, record),
+                Change::Times { column, times } => {
+                    put(&mut self.times, column, Some(times).filter(|of| !of.is_empty()))
+                }
+                Change::Newest { .. } => {}
                 Change::Block { number, record } => put(&mut self.blocks, number, record),
                 Change::Baseline { key, head: Some(head) } => _ = self.baselines.insert(key, head),
                 Change::Baseline { key, head: None } => {
@@ -78,7 +83,7 @@ impl Memory {
 
     /// What a start gets.
     pub(crate) fn restored(&self) -> Restored {
-        Restored {
+        let mut restored = Restored {
             sources: self.sources.clone().into_iter().collect(),
             partitions: self.partitions.clone().into_iter().collect(),
             agendas: self.agendas.clone().into_iter().collect(),
@@ -88,6 +93,7 @@ impl Memory {
                 .into_iter()
                 .map(|((feed, labels), record)| (feed, labels, record))
                 .collect(),
+            times: self.times.clone().into_iter().collect(),
             checks: self.checks.clone().into_iter().collect(),
             elements: self.elements.clone().into_iter().collect(),
             blocks: self.blocks.clone().into_iter().collect(),
@@ -100,6 +106,8 @@ impl Memory {
             journal: self.journal.clone().into_iter().filter(|(number, _)| *number >= self.trimmed).collect(),
             sequence: self.sequence,
             published: self.published.last_key_value().map_or(0, |(number, _)| *number),
-        }
+        };
+        restored.put_times();
+        restored
     }
 }

@@ -129,6 +129,11 @@ impl Readings {
         }
     }
 
+    /// For how many instances each baseline of a feed has spoken last.
+    pub(super) fn put(&mut self, feed: u64, counts: Vec<usize>) {
+        self.0.insert(feed, counts);
+    }
+
     fn count(&self, feed: u64, place: usize) -> usize {
         self.0.get(&feed).and_then(|counts| counts.get(place).copied()).unwrap_or(0)
     }
@@ -183,10 +188,10 @@ pub(super) fn instances(
     let of_stream = held.instances.get(&feed.stream);
     let newest = |labels: &Labels| -> Option<ReadingView> {
         let of_feed: &FeedInstance = of_stream?.get(labels)?.get(&feed.fingerprint)?;
-        let KeptPoint { start, end, count, values, incomplete, readings } = of_feed.newest.as_ref()?;
+        let KeptPoint { start, end, count, values, incomplete, readings } = held.newest(feed.fingerprint, of_feed)?;
         let value = pick.and_then(|pick| values.get(pick).copied()).filter(|value| !value.is_nan());
         let reading = readings.get(place).copied().flatten();
-        Some(ReadingView { start: *start, end: *end, count: *count, value, incomplete: *incomplete, reading })
+        Some(ReadingView { start, end, count, value, incomplete, reading })
     };
     let from = after.map_or(Bound::Unbounded, Bound::Excluded);
     let following = instances.range((from, Bound::Unbounded)).take(most);

@@ -283,7 +283,7 @@ fn on_kafka(folder: &Path) -> (String, String) {
     let topic = testkit::unique("past");
     kafka::create_topics(&connection, &[(&topic, 3)]).expect("a topic");
     let message = |(at, host, value): (i64, &str, f64)| Message {
-        value: Some(format!(r#"{{"host":"{host}","v":{value},"t":{at}}}"#).into_bytes()),
+        value: Some(format!(r#"{{"host":"{host}","v":{value},"t":{at}}}"#).into_bytes().into()),
         timestamp_ms: Some(at * 1000),
         // The third stays empty.
         partition: Some(i32::from(host == "b")),

@@ -3,7 +3,7 @@
 
 use crate::arguments::{Lack, arguments};
 use crate::health::{Spoken, Topology};
-use crate::plan::{ArgumentPlan, CheckPlan, Plan};
+use crate::plan::{ArgumentPlan, Plan};
 use crate::points::ClosedPoint;
 use crate::rows::Rows;
 use crate::state::{ActiveError, Change, CheckKey, CheckRecord, Column};
@@ -31,8 +31,6 @@ pub(crate) struct Checks {
     pub(crate) timers: Vec<BinaryHeap<Reverse<(Time, Timer, usize)>>>,
     /// For each check, the rows that its instances have in the column of deadlines.
     rows: Vec<Rows>,
-    /// For each check, whether that column is to be written.
-    deadlines_changed: Vec<bool>,
     /// What was kept of check instances that are not bound yet.
     kept: HashMap<CheckKey, CheckRecord>,
     changed: Vec<usize>,
@@ -84,7 +82,6 @@ impl Checks {
             bound: plan.checks.iter().map(|_| BTreeMap::new()).collect(),
             timers: plan.agendas.iter().map(|_| BinaryHeap::new()).collect(),
             rows: rows_of(&plan, &kept),
-            deadlines_changed: vec![false; plan.checks.len()],
             kept: kept.into_iter().collect(),
             changed: Vec::new(),
             gone: Vec::new(),
@@ -290,7 +287,6 @@ impl Checks {
         windows.feeds[of.feed].instances[instance as usize].triggers.push(place);
         if !known {
             self.touch(place);
-            self.deadlines_changed[check] = true;
         }
     }
 
@@ -432,7 +428,7 @@ impl Checks {
         of.record.missing_at = at;
         let agenda = self.plan.checks[of.check].agenda;
         self.timers[agenda].extend(at.map(|at| Reverse((at, Timer::Missing, place))));
-        self.deadlines_changed[of.check] = true;
+        self.rows[of.check].touch(of.record.row);
     }
 
     fn expire_at(&mut self, place: usize, at: Option<Time>) {
@@ -597,11 +593,13 @@ impl Checks {
 
     /// The columns of deadlines that changed, of checks whose instances are all pushed on when their windows end.
     fn deadlines(&mut self, changes: &mut Vec<Change>) {
-        let windowed = |check: &CheckPlan| self.plan.lanes[self.plan.feeds[check.feed].lane].cut.is_some();
-        let changed = self.deadlines_changed.iter_mut().map(std::mem::take);
-        let mut columns: Vec<Option<Vec<Time>>> = (changed.zip(&self.plan.checks).zip(&self.rows))
-            .map(|((changed, check), rows)| (changed && windowed(check)).then(|| vec![Time::MIN; rows.len()]))
-            .collect();
+        let mut columns: Vec<Option<Vec<Time>>> = Vec::new();
+        for (check, rows) in self.plan.checks.iter().zip(&mut self.rows) {
+            if self.plan.lanes[self.plan.feeds[check.feed].lane].cut.is_none() {
+                rows.forget_changes();
+            }
+            columns.push(rows.is_changed().then(|| vec![Time::MIN; rows.len()]));
+        }
         if columns.iter().all(Option::is_none) {
             return;
         }
@@ -610,9 +608,10 @@ impl Checks {
                 times[of.record.row as usize] = of.record.missing_at.unwrap_or(Time::MIN);
             }
         }
-        for (times, definition) in columns.into_iter().zip(&self.plan.definitions.checks) {
-            let column = Column::Deadlines { check: definition.name.clone() };
-            changes.extend(times.map(|times| Change::Times { column, times }));
+        for (check, times) in columns.into_iter().enumerate() {
+            let Some(times) = times else { continue };
+            let column = Column::Deadlines { check: self.plan.definitions.checks[check].name.clone() };
+            self.rows[check].changes(&column, &times, changes);
         }
     }
 }

@@ -19,8 +19,6 @@ pub(crate) struct Feed {
     newest: Option<Points>,
     /// The rows that living instances have in columns.
     pub(crate) rows: Rows,
-    /// Whether the column of last samples is to be written.
-    pub(crate) last_samples_changed: bool,
     /// Instances of the lane that may be born when they have samples.
     pub(crate) unborn: BTreeSet<u32>,
     pub(crate) live: usize,
@@ -54,7 +52,6 @@ impl Feed {
     pub(crate) fn bear(&mut self, place: u32, begin: Time, born: Time) -> &mut InstanceRecord {
         self.live += 1;
         self.unborn.remove(&place);
-        self.last_samples_changed = true;
         let row = self.rows.take();
         let instance = &mut self.instances[place as usize];
         instance.touch(place, &mut self.changed);
@@ -81,12 +78,14 @@ impl Feed {
                 changes.push(Change::Instance { feed, labels, record: state.record.clone() });
             }
         }
-        if std::mem::take(&mut self.last_samples_changed) && keeps_column {
+        if !keeps_column {
+            self.rows.forget_changes();
+        } else if self.rows.is_changed() {
             let mut times = vec![Time::MIN; self.rows.len()];
             for record in self.instances.iter().filter_map(|instance| instance.record.as_ref()) {
                 times[record.row as usize] = record.last_sample.unwrap_or(Time::MIN);
             }
-            changes.push(Change::Times { column: Column::LastSamples { feed }, times });
+            self.rows.changes(&Column::LastSamples { feed }, &times, changes);
         }
         if let Some(newest) = self.newest.take() {
             let row_of = |place: usize| Some(self.instances[place].record.as_ref()?.row as usize);

@@ -223,9 +223,11 @@ impl Engine {
             baselines: self.baselines.pupils.iter().map(learning::Pupil::instances).sum(),
             dropped: self.dropped.len() + self.checks.drop_kept() + self.baselines.dropped(),
         };
-        let unwanted = restored.times.into_iter().map(|(column, _)| column).filter(|column| !self.keeps(column));
-        let unwanted: Vec<Column> = unwanted.collect();
-        self.dropped.extend(unwanted.into_iter().map(|column| Change::Times { column, times: Vec::new() }));
+        for (column, piece, _) in restored.times {
+            if !self.keeps(&column) {
+                self.dropped.push(Change::Times { column, piece, times: Vec::new() });
+            }
+        }
         kept
     }
 

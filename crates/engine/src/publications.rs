@@ -9,7 +9,6 @@ use crate::state::{Change, MessagePlace, Messages};
 use crate::windows::Windows;
 use model::definition::Publication;
 use model::{Labels, Time};
-use std::io::Write;
 use std::sync::Arc;
 
 /// A piece has no more messages than this.
@@ -176,9 +175,9 @@ fn write_number(number: f64, out: &mut Vec<u8>) {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let negative_zero = number == 0.0 && number.is_sign_negative();
     let written = if number.fract() == 0.0 && number.abs() < EXACT && !negative_zero {
-        write!(out, "{}", number as i64)
+        serde_json::to_writer(out, &(number as i64))
     } else {
-        write!(out, "{number:?}")
+        serde_json::to_writer(out, &number)
     };
     written.expect("memory takes all that is written");
 }

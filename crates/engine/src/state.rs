@@ -4,7 +4,7 @@
 pub use crate::points::Points;
 use model::transition::Health;
 use model::{Band, Counters, Element, Event, Labels, Reading, State, Time, Transition};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// A partition of a source. The source is named, since its place changes with the configuration.
@@ -107,6 +107,9 @@ pub struct KeptPoint {
     /// What each baseline of the feed said of it, in their order; empty for a feed without any.
     pub readings: Vec<Option<Reading>>,
 }
+
+/// How many rows a piece of a column of times has. Those that do not change are not written again.
+pub const TIMES_PER_PIECE: usize = 1024;
 
 /// What changes with each window for nearly all at once, and is kept apart from the records it belongs to.
 #[allow(missing_docs, reason = "each variant's words name its fields")]
@@ -384,8 +387,9 @@ pub enum Change {
     Agenda { sources: Vec<Arc<str>>, record: AgendaRecord },
     /// An instance of a feed; none where it has retired.
     Instance { feed: u64, labels: Labels, record: Option<InstanceRecord> },
-    /// A column of times, by row; `Time::MIN` stands for none. Empty where it is no longer kept.
-    Times { column: Column, times: Vec<Time> },
+    /// A piece of a column of times: the rows from `piece * TIMES_PER_PIECE` on. `Time::MIN` stands for none. Empty
+    /// where it is no longer kept.
+    Times { column: Column, piece: u32, times: Vec<Time> },
     /// What has just closed on a feed that baselines learn from, by the rows of its instances. It is there to be
     /// looked at, and not kept.
     Newest { feed: u64, points: Arc<Points> },
@@ -430,8 +434,8 @@ pub struct Restored {
     pub instances: Vec<(u64, Labels, InstanceRecord)>,
     /// Check instances.
     pub checks: Vec<(CheckKey, CheckRecord)>,
-    /// Columns of times. What they say stands in the records already: see `put_times`.
-    pub times: Vec<(Column, Vec<Time>)>,
+    /// Columns of times, in pieces. What they say stands in the records already: see `put_times`.
+    pub times: Vec<(Column, u32, Vec<Time>)>,
     /// Elements.
     pub elements: Vec<(Element, ElementRecord)>,
     /// Blocks by number.
@@ -452,21 +456,43 @@ pub struct Restored {
     pub published: u64,
 }
 
+/// Columns of times, put together of their pieces.
+#[derive(Debug, Default)]
+pub struct Times(HashMap<Column, BTreeMap<u32, Vec<Time>>>);
+
+impl Times {
+    /// Takes in a piece; an empty one is no longer kept.
+    pub fn put(&mut self, column: Column, piece: u32, times: Vec<Time>) {
+        let pieces = self.0.entry(column).or_default();
+        match times.is_empty() {
+            true => pieces.remove(&piece),
+            false => pieces.insert(piece, times),
+        };
+    }
+
+    /// What a column says of a row, where it says anything.
+    pub fn get(&self, column: &Column, row: u32) -> Option<Option<Time>> {
+        let row = row as usize;
+        let piece = self.0.get(column)?.get(&((row / TIMES_PER_PIECE) as u32))?;
+        let time = *piece.get(row % TIMES_PER_PIECE)?;
+        Some(Some(time).filter(|time| *time != Time::MIN))
+    }
+}
+
 impl Restored {
     /// Puts what columns of times say into the records that they belong to.
     pub fn put_times(&mut self) {
-        let columns: HashMap<&Column, &Vec<Time>> = self.times.iter().map(|(column, times)| (column, times)).collect();
-        let said = |column: Column, row: u32| {
-            let time = columns.get(&column)?.get(row as usize)?;
-            Some(Some(*time).filter(|time| *time != Time::MIN))
-        };
+        let mut columns = Times::default();
+        for (column, piece, times) in &self.times {
+            columns.put(column.clone(), *piece, times.clone());
+        }
         for (feed, _, record) in &mut self.instances {
-            if let Some(time) = said(Column::LastSamples { feed: *feed }, record.row) {
+            if let Some(time) = columns.get(&Column::LastSamples { feed: *feed }, record.row) {
                 record.last_sample = time;
             }
         }
         for (key, record) in &mut self.checks {
-            if let Some(time) = said(Column::Deadlines { check: key.check.clone() }, record.row) {
+            if let Some(time) = columns.get(&Column::Deadlines { check: key.check.clone() }, record.row) {
                 record.missing_at = time;
             }
         }

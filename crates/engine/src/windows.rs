@@ -338,7 +338,7 @@ impl Windows {
             if seen > record.last_sample {
                 record.last_sample = seen;
                 if keeps_column {
-                    state.last_samples_changed = true;
+                    state.rows.touch(record.row);
                 } else {
                     changed = true;
                 }

@@ -7,6 +7,7 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel}
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,13 +31,16 @@ const REFUSED: &[(&str, &str)] = &[
     ("transactional.id", "messages have deterministic ids instead of transactions"),
 ];
 
+/// How long one look for acknowledgements takes: rdkafka's comes back no earlier, whatever it has met.
+const LOOK: Duration = Duration::from_millis(1);
+
 /// What is published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Message {
+pub struct Message<'a> {
     /// The key: messages of one key keep their order. None goes to any partition.
-    pub key: Option<Vec<u8>>,
+    pub key: Option<Cow<'a, [u8]>>,
     /// The value; none is a tombstone.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Cow<'a, [u8]>>,
     /// Names and values.
     pub headers: Vec<(String, Vec<u8>)>,
     /// Milliseconds since the epoch; none is now.
@@ -62,7 +66,7 @@ impl Publisher {
 
     /// Sends all and waits until the broker has acknowledged each, at most `message.timeout.ms`. After an error
     /// nothing is known: some may lie on the topic, and the caller publishes all again.
-    pub fn publish(&self, topic: &str, messages: &[Message]) -> Result<(), Error> {
+    pub fn publish(&self, topic: &str, messages: &[Message<'_>]) -> Result<(), Error> {
         // A panic elsewhere leaves the producer as it was.
         let mut producer_now = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         if producer_now.client().fatal_error().is_some() {
@@ -78,7 +82,8 @@ impl Publisher {
         }
         // Also after a failure: what is still under way would come after its own repetition.
         while batch.open.load(Ordering::Acquire) > 0 {
-            producer_now.poll(Duration::from_millis(100));
+            // Nothing is to be waited for any more. That not all is sent within the look says nothing.
+            let _ = producer_now.flush(LOOK);
         }
         match batch.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             None => Ok(()),
@@ -97,7 +102,12 @@ fn producer(config: &ClientConfig) -> Result<BaseProducer<Deliveries>, Error> {
     BaseProducer::from_config_and_context(config, Deliveries(Voice::default())).map_err(rejected)
 }
 
-fn send(producer: &BaseProducer<Deliveries>, topic: &str, message: &Message, batch: &Arc<Batch>) -> Result<(), String> {
+fn send(
+    producer: &BaseProducer<Deliveries>,
+    topic: &str,
+    message: &Message<'_>,
+    batch: &Arc<Batch>,
+) -> Result<(), String> {
     let mut record: BaseRecord<'_, [u8], [u8], Arc<Batch>> = BaseRecord::with_opaque_to(topic, batch.clone());
     record.key = message.key.as_deref();
     record.payload = message.value.as_deref();
@@ -119,7 +129,7 @@ fn send(producer: &BaseProducer<Deliveries>, topic: &str, message: &Message, bat
             // The producer's queue is bounded; deliveries make room.
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
                 record = returned;
-                producer.poll(Duration::from_millis(100));
+                producer.poll(LOOK);
             }
             Err((error, _)) => {
                 batch.open.fetch_sub(1, Ordering::Relaxed);

@@ -200,9 +200,9 @@ fn publish_points(store: &Store, to: Option<&Publisher>, crash: &Crash, shared: 
     Ok(!pieces.is_empty())
 }
 
-fn point((key, value, timestamp_ms): (&[u8], &[u8], i64)) -> Message {
+fn point<'a>((key, value, timestamp_ms): (&'a [u8], &'a [u8], i64)) -> Message<'a> {
     let timestamp_ms = Some(timestamp_ms);
-    Message { key: Some(key.to_vec()), value: Some(value.to_vec()), timestamp_ms, ..Message::default() }
+    Message { key: Some(key.into()), value: Some(value.into()), timestamp_ms, ..Message::default() }
 }
 
 fn drain_transitions(
@@ -230,11 +230,11 @@ fn drain_transitions(
 }
 
 /// A transition as it lies on Kafka.
-pub(crate) fn message(transition: &Transition) -> Message {
+pub(crate) fn message(transition: &Transition) -> Message<'static> {
     let id = format!("{:032x}", transition.id);
     Message {
-        key: Some(transition.element.to_string().into_bytes()),
-        value: Some(value(transition).to_string().into_bytes()),
+        key: Some(transition.element.to_string().into_bytes().into()),
+        value: Some(value(transition).to_string().into_bytes().into()),
         headers: vec![("id".to_owned(), id.into_bytes())],
         timestamp_ms: Some(transition.time.millis()),
         partition: None,

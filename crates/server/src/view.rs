@@ -12,7 +12,7 @@ pub use recent::{Commit, Next, Told};
 use baselines::{Baselines, Readings};
 use engine::state::{
     ActiveError, Change, CheckKey, CheckRecord, Column, ElementRecord, InstanceRecord, KeptPoint, PartitionKey,
-    PartitionRecord, Points, Restored, SourceRecord,
+    PartitionRecord, Points, Restored, SourceRecord, Times,
 };
 use model::definition::{Definitions, Downsampling, Window};
 use model::{Element, Labels, State, Time};
@@ -150,7 +150,7 @@ struct Held {
     readings: Readings,
     /// What has just closed on feeds whose instances do not keep it themselves.
     newest: HashMap<u64, Arc<Points>>,
-    times: HashMap<Column, Vec<Time>>,
+    times: Times,
     sources: BTreeMap<Arc<str>, SourceRecord>,
     partitions: BTreeMap<PartitionKey, PartitionRecord>,
     ends: HashMap<PartitionKey, i64>,
@@ -244,7 +244,7 @@ impl View {
                 Change::Instance { feed, labels, record } => {
                     held.put_instance(&self.feeds, *feed, labels, record.as_ref());
                 }
-                Change::Times { column, times } => _ = held.times.insert(column.clone(), times.clone()),
+                Change::Times { column, piece, times } => held.times.put(column.clone(), *piece, times.clone()),
                 Change::Newest { feed, points } => {
                     held.readings.put(*feed, points.spoken());
                     held.newest.insert(*feed, points.clone());
@@ -446,15 +446,9 @@ impl Held {
         self.readings.change(feed, was.as_ref().and_then(|was| was.newest.as_ref()), is);
     }
 
-    /// What a column says of a row, where it says anything.
-    fn time(&self, column: &Column, row: u32) -> Option<Option<Time>> {
-        let time = *self.times.get(column)?.get(row as usize)?;
-        Some(Some(time).filter(|time| *time != Time::MIN))
-    }
-
     fn show(&self, labels: &Labels, feeds: &BTreeMap<u64, FeedInstance>) -> Option<InstanceView> {
         let last_sample = |(feed, of_feed): (&u64, &FeedInstance)| {
-            self.time(&Column::LastSamples { feed: *feed }, of_feed.row).unwrap_or(of_feed.last_sample)
+            self.times.get(&Column::LastSamples { feed: *feed }, of_feed.row).unwrap_or(of_feed.last_sample)
         };
         Some(InstanceView {
             labels: labels.clone(),
@@ -471,7 +465,7 @@ impl Held {
 
     fn with_deadline(&self, key: &CheckKey, shown: &CheckView) -> CheckView {
         let column = Column::Deadlines { check: key.check.clone() };
-        let missing_at = self.time(&column, shown.row).unwrap_or(shown.missing_at);
+        let missing_at = self.times.get(&column, shown.row).unwrap_or(shown.missing_at);
         CheckView { missing_at, ..shown.clone() }
     }
 }

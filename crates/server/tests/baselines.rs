@@ -99,8 +99,14 @@ fn band(average: f64, lower: f64, higher: f64) -> Band {
 fn point(name: &str, average: f64, readings: Vec<Option<Reading>>) -> Change {
     let point =
         KeptPoint { start: at(4), end: at(5), count: 60, values: vec![99.0, average], incomplete: false, readings };
-    let record =
-        InstanceRecord { row: 0, begin: at(0), born: at(0), last_sample: Some(at(5)), points: vec![point], events: vec![] };
+    let record = InstanceRecord {
+        row: 0,
+        begin: at(0),
+        born: at(0),
+        last_sample: Some(at(5)),
+        points: vec![point],
+        events: vec![],
+    };
     Change::Instance { feed: FEED, labels: host(name), record: Some(record) }
 }
 

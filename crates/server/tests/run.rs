@@ -77,7 +77,7 @@ fn produce(brokers: &str, begin: Time, first: i64, values: &[i64]) {
     let message = |(place, value): (usize, &i64)| {
         let time = begin + Span::from_secs(10 * (first + place as i64));
         let text = format!(r#"{{"v":{value},"t":{}}}"#, time.millis());
-        Message { value: Some(text.into_bytes()), partition: Some(0), ..Message::default() }
+        Message { value: Some(text.into_bytes().into()), partition: Some(0), ..Message::default() }
     };
     let messages: Vec<Message> = values.iter().enumerate().map(message).collect();
     Publisher::new(&connection(brokers)).expect("good settings").publish("m", &messages).expect("acknowledged");

@@ -33,8 +33,8 @@ pub fn write(outputs: impl IntoIterator<Item = Output>, publisher: &Publisher) -
     let mut by_topic: BTreeMap<&str, Vec<Message>> = BTreeMap::new();
     for output in outputs {
         by_topic.entry(output.topic).or_default().push(Message {
-            key: output.key,
-            value: Some(output.value),
+            key: output.key.map(Into::into),
+            value: Some(output.value.into()),
             headers: output.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             timestamp_ms: Some(output.time.millis()),
             partition: None,

@@ -55,8 +55,8 @@ impl Store {
                     let key = Key::default().u64(*feed).labels(labels);
                     put_or_delete(self, &mut batch, family::INSTANCES, key, record.as_ref());
                 }
-                Change::Times { column, times } => {
-                    let key = Key::default().byte(meta::TIMES).column(column);
+                Change::Times { column, piece, times } => {
+                    let key = Key::default().byte(meta::TIMES).column(column).u32(*piece);
                     let times = Some(Times(times.clone())).filter(|times| !times.0.is_empty());
                     put_or_delete(self, &mut batch, family::META, key, times.as_ref());
                 }
@@ -176,7 +176,7 @@ impl Store {
             agendas: self.meta(meta::AGENDA, |key, value| Ok((key.texts()?, decode(value)?)))?,
             instances: self.scan(family::INSTANCES, |key, value| Ok((key.u64()?, key.labels()?, decode(value)?)))?,
             checks: self.scan(family::CHECKS, |key, value| Ok((key.check()?, decode(value)?)))?,
-            times: self.meta(meta::TIMES, |key, value| Ok((key.column()?, decode::<Times>(value)?.0)))?,
+            times: self.meta(meta::TIMES, |key, value| Ok((key.column()?, key.u32()?, decode::<Times>(value)?.0)))?,
             elements: self.scan(family::ELEMENTS, |key, value| Ok((key.element()?, decode(value)?)))?,
             baselines: self.meta(meta::BASELINE, |key, value| Ok((key.u64()?, decode(value)?)))?,
             baseline_instances: self

@@ -226,7 +226,7 @@ fn what_columns_say_stands_in_the_records() {
     };
     let host = |name: &str| Labels::new([("host", name)]);
     let column = Column::LastSamples { feed: 7 };
-    let times = |times: &[Time]| Change::Times { column: column.clone(), times: times.to_vec() };
+    let times = |times: &[Time]| Change::Times { column: column.clone(), piece: 0, times: times.to_vec() };
     let last = || store.restore().expect("state").instances.iter().map(|of| of.2.last_sample).collect::<Vec<_>>();
     let mut changes: Vec<Change> = (["a", "b", "c"].into_iter().zip([1, 0, 2]))
         .map(|(name, row)| Change::Instance { feed: 7, labels: host(name), record: Some(of_feed(row)) })

@@ -219,8 +219,8 @@ fn write(
     }
 }
 
-fn message(partition: i32, text: String) -> Message {
-    Message { value: Some(text.into_bytes()), partition: Some(partition), ..Message::default() }
+fn message(partition: i32, text: String) -> Message<'static> {
+    Message { value: Some(text.into_bytes().into()), partition: Some(partition), ..Message::default() }
 }
 
 /// Now, or a while ago: sometimes longer than may be.

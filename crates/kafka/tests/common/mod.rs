@@ -17,8 +17,9 @@ pub(crate) fn reading(brokers: &str, topics: &[&str], start: Start) -> Reading {
     Reading { source: 0, connection, topics, start, group: None }
 }
 
-pub(crate) fn message(key: &str, value: &str) -> Message {
-    Message { key: Some(key.into()), value: Some(value.into()), ..Message::default() }
+pub(crate) fn message(key: &str, value: &str) -> Message<'static> {
+    let bytes = |text: &str| Some(text.as_bytes().to_vec().into());
+    Message { key: bytes(key), value: bytes(value), ..Message::default() }
 }
 
 /// Everything up to the first input that is looked for, and what came together with it. Partitions are read as

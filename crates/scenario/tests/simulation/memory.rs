@@ -13,7 +13,7 @@ pub(crate) struct Memory {
     agendas: BTreeMap<Vec<Arc<str>>, engine::state::AgendaRecord>,
     instances: BTreeMap<(u64, Labels), engine::state::InstanceRecord>,
     checks: BTreeMap<engine::state::CheckKey, engine::state::CheckRecord>,
-    times: BTreeMap<engine::state::Column, Vec<Time>>,
+    times: BTreeMap<(engine::state::Column, u32), Vec<Time>>,
     elements: BTreeMap<Element, engine::state::ElementRecord>,
     blocks: BTreeMap<u64, engine::state::BlockRecord>,
     baselines: BTreeMap<u64, engine::state::BaselineHead>,
@@ -46,8 +46,8 @@ impl Memory {
                 Change::Instance { feed, labels, record } => put(&mut self.instances, (feed, labels), record),
                 Change::Check { key, record } => put(&mut self.checks, key, record),
                 Change::Element { element, record, .. } => put(&mut self.elements, element, record),
-                Change::Times { column, times } => {
-                    put(&mut self.times, column, Some(times).filter(|of| !of.is_empty()))
+                Change::Times { column, piece, times } => {
+                    put(&mut self.times, (column, piece), Some(times).filter(|times| !times.is_empty()));
                 }
                 Change::Newest { .. } => {}
                 Change::Block { number, record } => put(&mut self.blocks, number, record),
@@ -93,7 +93,7 @@ impl Memory {
                 .into_iter()
                 .map(|((feed, labels), record)| (feed, labels, record))
                 .collect(),
-            times: self.times.clone().into_iter().collect(),
+            times: (self.times.clone().into_iter()).map(|((column, piece), times)| (column, piece, times)).collect(),
             checks: self.checks.clone().into_iter().collect(),
             elements: self.elements.clone().into_iter().collect(),
             blocks: self.blocks.clone().into_iter().collect(),

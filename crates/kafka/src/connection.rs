@@ -1,31 +1,14 @@
 //! From a connection's settings to a librdkafka client, and what such a client says while it lives.
 
-use crate::Error;
+use crate::Connection;
+use fetch::Error;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
-use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-
-/// Connection of a source or of the output.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Connection {
-    /// Where to begin: host and port, several with commas.
-    pub brokers: String,
-    /// Any librdkafka property, by name. They may hold secrets.
-    pub properties: Vec<(String, String)>,
-}
-
-impl fmt::Debug for Connection {
-    /// Names alone: a value may be a password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.properties.iter().map(|(name, _)| name.as_str()).collect();
-        f.debug_struct("Connection").field("brokers", &self.brokers).field("properties", &names).finish()
-    }
-}
 
 /// What nobody may set, for readers and publishers alike.
 const REFUSED: &[(&str, &str)] = &[
@@ -165,13 +148,6 @@ fn end_offset(reason: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn secrets_are_not_shown() {
-        let properties = vec![("sasl.password".to_owned(), "hunter2".to_owned())];
-        let shown = format!("{:?}", Connection { brokers: "a:9092".to_owned(), properties });
-        assert_eq!(shown, r#"Connection { brokers: "a:9092", properties: ["sasl.password"] }"#);
-    }
 
     #[test]
     fn the_end_of_a_partition_is_read_from_its_message() {

@@ -93,7 +93,7 @@ impl Publisher {
     }
 }
 
-fn producer(config: &ClientConfig) -> Result<BaseProducer<Deliveries>, Error> {
+fn producer(config: &ClientConfig) -> Result<BaseProducer<Deliveries>, fetch::Error> {
     BaseProducer::from_config_and_context(config, Deliveries(Voice::default())).map_err(rejected)
 }
 

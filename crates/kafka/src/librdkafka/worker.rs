@@ -3,10 +3,10 @@
 //! Each partition has a queue of its own in librdkafka: an end of partition and an error then say whose they are
 //! (rdkafka's events do not name the topic), and the records of a partition come in one run.
 
+use super::WAITING_BYTES;
+use super::finder::{Finding, Question, Trouble};
 use crate::Input;
 use crate::connection::Voice;
-use crate::finder::{Finding, Question, Trouble};
-use crate::reader::WAITING_BYTES;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, never, select};
 use model::Time;
 use model::record::Batch;
@@ -36,14 +36,6 @@ pub(crate) enum Command {
     Assign { topic: Arc<str>, partition: i32, next_offset: i64 },
     Pause { topic: Arc<str>, partition: i32, paused: bool },
     Commit(TopicPartitionList),
-}
-
-/// What an input takes of the memory for what waits.
-pub(crate) fn weight(input: &Input) -> usize {
-    match input {
-        Input::Batch(batch) => batch.buffer.len() + size_of_val(batch.records.as_slice()),
-        _ => 0,
-    }
 }
 
 /// The reading thread.
@@ -134,7 +126,7 @@ impl Worker {
     fn hand_over(&mut self) -> bool {
         self.tell_health();
         while let Some(input) = self.backlog.pop_front() {
-            let bytes = weight(&input);
+            let bytes = input.weight();
             self.ends.waiting.fetch_add(bytes, Ordering::Relaxed);
             match self.ends.outgoing.try_send(input) {
                 Ok(()) => {}
@@ -241,8 +233,9 @@ impl Worker {
         let Some(partition) = self.partitions.iter_mut().find(is_it) else { return };
         if partition.next_offset > high {
             self.release(&topic, number);
-            let (start, stored, gap, recreated) = (low, true, None, true);
-            self.backlog.push_back(Input::Found { topic, partition: number, start, low, stored, gap, recreated });
+            let (topic_id, start, stored, gap, recreated) = (None, low, true, None, true);
+            let partition = number;
+            self.backlog.push_back(Input::Found { topic, topic_id, partition, start, low, stored, gap, recreated });
             return;
         }
         if partition.next_offset < low {
@@ -269,7 +262,7 @@ impl Worker {
                 if self.read_partition(place) {
                     wait = Duration::ZERO;
                 }
-                bytes += self.backlog.back().map_or(0, weight);
+                bytes += self.backlog.back().map_or(0, Input::weight);
             }
         }
         wait

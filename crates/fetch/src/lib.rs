@@ -11,6 +11,7 @@
 mod batch;
 mod codec;
 mod connection;
+mod extent;
 mod fetching;
 mod finder;
 mod messages;
@@ -24,6 +25,7 @@ pub mod topics;
 mod wire;
 mod worker;
 
+pub use extent::{Extent, extents};
 pub use properties::Connection;
 pub use reader::{Input, Position, Reader, Reading};
 
@@ -50,4 +52,12 @@ pub enum Error {
     /// The client could not be made from its properties.
     #[error("cannot make a kafka client: {0}")]
     Client(String),
+    /// The brokers did not answer what was asked once.
+    #[error("cannot {action}: {reason}")]
+    Unanswered {
+        /// What was asked for.
+        action: String,
+        /// What is wrong.
+        reason: String,
+    },
 }

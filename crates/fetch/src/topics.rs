@@ -5,6 +5,7 @@ use crate::reader::{Input, Position};
 use crate::wire::TopicId;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use model::Time;
 use model::definition::Start;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -168,6 +169,11 @@ impl Begin {
         let topic_id = shown_id(&topic.id);
         Input::Found { topic: topic.name.clone(), topic_id, partition, start, low, stored, gap, recreated }
     }
+}
+
+/// A time as Kafka counts: the first whole millisecond that is not before it.
+pub fn first_millis(time: Time) -> i64 {
+    (time.millis() + i64::from(time.nanos().rem_euclid(1_000_000) > 0)).max(0)
 }
 
 /// An id as Kafka's own tools show it; none where the broker tells none.

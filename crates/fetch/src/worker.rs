@@ -221,8 +221,7 @@ impl Worker {
         self.told = trouble.map(|trouble| trouble.what.clone());
         let input = match trouble {
             None => Input::Healthy,
-            Some(Trouble { what, detail: None }) => Input::Error { message: what.clone() },
-            Some(Trouble { what, detail: Some(detail) }) => Input::Error { message: format!("{what}: {detail}") },
+            Some(trouble) => Input::Error { message: trouble.to_string() },
         };
         self.push(input);
     }

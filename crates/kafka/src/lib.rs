@@ -15,8 +15,8 @@ mod reader;
 
 pub use admin::{create_topics, topics_exist};
 pub use embedded::Embedded;
-pub use extent::{Extent, extents};
-pub use fetch::{Connection, Input, Position, Reading};
+pub use extent::extents;
+pub use fetch::{Connection, Extent, Input, Position, Reading};
 pub use publisher::{Message, Publisher};
 pub use reader::Reader;
 
@@ -25,7 +25,7 @@ pub use reader::Reader;
 pub enum Error {
     /// The connection's settings.
     #[error(transparent)]
-    Connection(#[from] fetch::Error),
+    Connection(fetch::Error),
     /// Not everything was acknowledged.
     #[error("cannot publish to topic `{topic}`: {reason}")]
     Publish {
@@ -42,4 +42,13 @@ pub enum Error {
         /// What the broker says.
         reason: String,
     },
+}
+
+impl From<fetch::Error> for Error {
+    fn from(error: fetch::Error) -> Error {
+        match error {
+            fetch::Error::Unanswered { action, reason } => Error::Admin { action, reason },
+            error => Error::Connection(error),
+        }
+    }
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{at_end, both, connection, message, reading, records, start, until};
-use kafka::{Connection, Input, Message, Position, Publisher, Reader, Reading, create_topics, topics_exist};
+use kafka::{Connection, Input, Message, Position, Publisher, Reader, Reading, create_topics, extents, topics_exist};
 use model::Time;
 use model::definition::{Fetch, Start};
 use rdkafka::ClientConfig;
@@ -90,6 +90,29 @@ fn start_by_time_begins_with_the_first_record_not_before_it() {
         check(2_000_000_000, &["1 k=b", "2 k=c"]);
         check(2_000_000_001, &["2 k=c"]);
         check(4_000_000_000, &[]);
+    });
+}
+
+#[test]
+fn what_lies_on_topics_is_told_once() {
+    let topic = topic("extents", 2);
+    let at =
+        |timestamp_ms, value| Message { timestamp_ms: Some(timestamp_ms), partition: Some(0), ..message("k", value) };
+    publish(&topic, &[at(1_000, "a"), at(2_000, "b"), at(3_000, "c"), at(4_000, "d")]);
+    delete_records_before(&topic, 1);
+    let topics = [topic.as_str().into(), testkit::unique("nowhere").into()];
+    let seconds = |seconds: i64| Time::from_nanos(seconds * 1_000_000_000);
+    let check = |by: Fetch, from: Start, to: Option<Time>, expected: &str| {
+        let found = extents(by, &connection(testkit::broker().brokers()), &topics, from, to).expect("an answer");
+        let shown = found.iter().map(|it| format!("{} {}..{} {}..{}", it.partition, it.low, it.high, it.start, it.end));
+        assert_eq!(shown.collect::<Vec<_>>().join(", "), expected);
+    };
+    both(|by| {
+        check(by, Start::Earliest, None, "0 1..4 1..4, 1 0..0 0..0");
+        check(by, Start::Latest, None, "0 1..4 4..4, 1 0..0 0..0");
+        check(by, Start::At(seconds(3)), None, "0 1..4 2..4, 1 0..0 0..0");
+        check(by, Start::Earliest, Some(seconds(3)), "0 1..4 1..2, 1 0..0 0..0");
+        check(by, Start::At(seconds(5)), Some(seconds(9)), "0 1..4 4..4, 1 0..0 0..0");
     });
 }
 
@@ -363,6 +386,9 @@ fn a_broker_that_is_not_there_is_an_error_with_its_reason() {
         let inputs = until(&mut reader, |input| matches!(input, Input::Error { .. }));
         let Input::Error { message: told } = &inputs[0] else { panic!("{inputs:?}") };
         assert!(told.contains(&brokers) && told.contains("Connection refused"), "{told}");
+        let asked = extents(by, &connection(&brokers), &["shop".into()], Start::Earliest, None);
+        let told = asked.expect_err("nobody answers").to_string();
+        assert!(told.starts_with("cannot ask what lies on ") && told.contains("Connection refused"), "{told}");
     });
 
     let mut connection: Connection = connection(&brokers);

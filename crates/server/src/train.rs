@@ -328,7 +328,7 @@ impl Source {
         let connection = connection(&of.brokers, &of.properties);
         let mut until = system_time() - definition.idle_after - definition.lateness;
         let mut partitions = BTreeMap::new();
-        for mut extent in kafka::extents(&connection, &of.topics, range.from, range.to).map_err(failed)? {
+        for mut extent in kafka::extents(of.fetch, &connection, &of.topics, range.from, range.to).map_err(failed)? {
             let is_it = |key: &PartitionKey| {
                 key.source == of.name && key.topic == extent.topic && key.partition == extent.partition
             };

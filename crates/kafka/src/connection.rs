@@ -8,7 +8,7 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What nobody may set, for readers and publishers alike.
 const REFUSED: &[(&str, &str)] = &[
@@ -62,20 +62,12 @@ pub(crate) fn rejected(error: KafkaError) -> Error {
 }
 
 /// What librdkafka says of a client beside its answers.
+#[derive(Default)]
 pub(crate) struct Voice {
     /// The last trouble with a broker, in librdkafka's words: the reason behind a mere "timed out".
     trouble: Mutex<Option<String>>,
     /// No broker is reachable, or one refused us: worth a look at once.
     alarm: AtomicBool,
-    /// The offset that the last end of a partition was reached at. The event itself does not carry it to us, and
-    /// what lies between the last record and the end (a transaction's marks) would count as lag for ever.
-    end: AtomicI64,
-}
-
-impl Default for Voice {
-    fn default() -> Voice {
-        Voice { trouble: Mutex::new(None), alarm: AtomicBool::new(false), end: AtomicI64::new(-1) }
-    }
 }
 
 impl Voice {
@@ -87,11 +79,6 @@ impl Voice {
     /// The last trouble with a broker since the last call.
     pub(crate) fn take_trouble(&self) -> Option<String> {
         self.trouble.lock().ok().and_then(|mut trouble| trouble.take())
-    }
-
-    /// The offset of the end that has just been reported on this thread.
-    pub(crate) fn take_end(&self) -> Option<i64> {
-        Some(self.end.swap(-1, Ordering::Relaxed)).filter(|end| *end >= 0)
     }
 
     fn remember(&self, reason: &str) {
@@ -116,16 +103,11 @@ impl ClientContext for Voice {
 
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::PartitionEOF) => {
-                self.end.store(end_offset(reason).unwrap_or(-1), Ordering::Relaxed);
-            }
             Some(RDKafkaErrorCode::AllBrokersDown) => self.alarm.store(true, Ordering::Relaxed),
             Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => {
                 self.remember(reason);
                 self.alarm.store(true, Ordering::Relaxed);
             }
-            // The partition that it belongs to tells it.
-            Some(RDKafkaErrorCode::AutoOffsetReset) => {}
             _ => self.remember(reason),
         }
     }
@@ -136,23 +118,5 @@ impl ConsumerContext for Voice {
         if let Err(error) = result {
             tracing::warn!(%error, "offsets for lag monitors could not be committed");
         }
-    }
-}
-
-/// The offset in librdkafka's "Fetch from broker 1 reached end of partition at offset 42 (HighwaterMark 42)".
-fn end_offset(reason: &str) -> Option<i64> {
-    let (_, rest) = reason.split_once("at offset ")?;
-    rest.split(' ').next()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_of_a_partition_is_read_from_its_message() {
-        let said = "Fetch from broker 1 reached end of partition at offset 42 (HighwaterMark 43)";
-        assert_eq!(end_offset(said), Some(42));
-        assert_eq!(end_offset("something else"), None);
     }
 }

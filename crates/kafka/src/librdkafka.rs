@@ -3,6 +3,7 @@
 //! Two threads stand behind a reader: one that reads (`worker`) and one that asks the brokers (`finder`).
 
 mod finder;
+mod queue;
 mod worker;
 
 use crate::connection::{client, settings};

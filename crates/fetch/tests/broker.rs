@@ -8,7 +8,6 @@ use common::{at_end, position, reading, records, until, with};
 use fetch::{Input, Position, Reader, Reading};
 use kafka_protocol::records::Record;
 use model::definition::Start;
-use std::time::Duration;
 
 fn client() -> Client {
     Client::new(testkit::broker().brokers())
@@ -78,39 +77,6 @@ fn every_codec_is_read() {
         // From the middle of a batch.
         let seen = records(&until(&mut read(&topic, Start::Latest, Some(1_999)), at_end(2_001)));
         assert_eq!(seen, [expected[1_999].as_str(), "2000 k=last"], "{codec}");
-    }
-}
-
-#[test]
-fn what_is_compressed_is_unpacked_only_as_there_is_room() {
-    let topic = &configured("large", 2, &[("compression.type", "zstd")]);
-    let value = "x".repeat(100_000);
-    let values = vec![value.as_str(); 5];
-    for _ in 0..24 {
-        (0..2).for_each(|partition| client().produce(topic, partition, &batch(&values)));
-    }
-    let mut reader = read(topic, Start::Earliest, None);
-    let mut next = [0, 0];
-    while next != [120, 120] {
-        let inputs = reader.poll(Duration::from_secs(30));
-        assert!(!inputs.is_empty(), "nothing came any more at {next:?}");
-        let mut bytes = 0;
-        for input in inputs {
-            match input {
-                Input::Found { topic, partition, start, .. } => reader.assign(&topic, partition, start),
-                Input::Batch(batch) => {
-                    bytes += batch.buffer.len();
-                    for record in &batch.records {
-                        assert_eq!(record.offset, next[batch.partition as usize]);
-                        next[batch.partition as usize] += 1;
-                    }
-                    reader.give_back(batch);
-                }
-                _ => {}
-            }
-        }
-        // Up to 8 MB, and the batch that went beyond.
-        assert!(bytes < 11_000_000, "{bytes}");
     }
 }
 

@@ -25,6 +25,14 @@ fn topic(name: &str, partitions: i32) -> String {
     topic
 }
 
+/// The same with a setting of its own.
+fn configured(name: &str, partitions: i32, setting: &str, value: &str) -> String {
+    let topic = testkit::unique(name);
+    let new = NewTopic::new(&topic, partitions, TopicReplication::Fixed(1)).set(setting, value);
+    wait(admin().create_topics(&[new], &AdminOptions::new())).expect("the topic is created");
+    topic
+}
+
 fn publish(topic: &str, messages: &[Message]) {
     let publisher = Publisher::new(&connection(testkit::broker().brokers())).expect("the settings are good");
     publisher.publish(topic, messages).expect("the broker acknowledges");
@@ -120,10 +128,7 @@ fn what_lies_on_topics_is_told_once() {
 fn times_of_producer_and_of_broker_are_told_apart() {
     both(|by| {
         let by_producer = topic("create-time", 1);
-        let by_broker = testkit::unique("append-time");
-        let new =
-            NewTopic::new(&by_broker, 1, TopicReplication::Fixed(1)).set("message.timestamp.type", "LogAppendTime");
-        wait(admin().create_topics(&[new], &AdminOptions::new())).expect("the topic is created");
+        let by_broker = configured("append-time", 1, "message.timestamp.type", "LogAppendTime");
         let check = |topic: &str, expected: bool| {
             publish(topic, &[Message { timestamp_ms: Some(5_000), ..message("k", "v") }]);
             let inputs = until(&mut read(by, topic, Start::Earliest, None), at_end(1));
@@ -170,35 +175,39 @@ fn partitions_that_appear_later_are_read_from_their_beginning() {
 
 #[test]
 fn a_caller_that_is_behind_gets_everything_in_bounded_pieces() {
-    both(|by| {
-        let topic = topic("large", 2);
+    // What is compressed is a small part of what it unpacks to.
+    for codec in ["uncompressed", "zstd"] {
+        let topic = configured("large", 2, "compression.type", codec);
         let value = "x".repeat(100_000);
         let large = |key: i32| Message { partition: Some(key % 2), ..message(&key.to_string(), &value) };
         publish(&topic, &(0..240).map(large).collect::<Vec<_>>());
-        let mut reader = read(by, &topic, Start::Earliest, None);
-        let mut next = [0, 0];
-        while next != [120, 120] {
-            let inputs = reader.poll(Duration::from_secs(30));
-            assert!(!inputs.is_empty(), "nothing came any more at {next:?}");
-            let mut bytes = 0;
-            for input in inputs {
-                match input {
-                    Input::Found { topic, partition, start, .. } => reader.assign(&topic, partition, start),
-                    Input::Batch(batch) => {
-                        bytes += batch.buffer.len();
-                        for record in &batch.records {
-                            assert_eq!(record.offset, next[batch.partition as usize]);
-                            next[batch.partition as usize] += 1;
-                        }
-                        reader.give_back(batch);
+        both(|by| gets_everything_in_bounded_pieces(&mut read(by, &topic, Start::Earliest, None)));
+    }
+}
+
+fn gets_everything_in_bounded_pieces(reader: &mut Reader) {
+    let mut next = [0, 0];
+    while next != [120, 120] {
+        let inputs = reader.poll(Duration::from_secs(30));
+        assert!(!inputs.is_empty(), "nothing came any more at {next:?}");
+        let mut bytes = 0;
+        for input in inputs {
+            match input {
+                Input::Found { topic, partition, start, .. } => reader.assign(&topic, partition, start),
+                Input::Batch(batch) => {
+                    bytes += batch.buffer.len();
+                    for record in &batch.records {
+                        assert_eq!(record.offset, next[batch.partition as usize]);
+                        next[batch.partition as usize] += 1;
                     }
-                    _ => {}
+                    reader.give_back(batch);
                 }
+                _ => {}
             }
-            // Up to 8 MB, and the batch that went beyond.
-            assert!(bytes < 11_000_000, "{bytes}");
         }
-    });
+        // Up to 8 MB, and the batch that went beyond.
+        assert!(bytes < 11_000_000, "{bytes}");
+    }
 }
 
 #[test]

@@ -12,7 +12,10 @@ const SECTIONS: [Section; 11] = [
             (
                 "properties",
                 "none",
-                "Further settings of librdkafka: each a text, `{ file: path }` or `{ env: NAME }`. They are never printed.",
+                "Further settings of the Kafka client, by librdkafka's names: each a text, `{ file: path }` or `{ env: NAME }`. \
+                 They are never printed. A source that is read with `fetch: own` takes those of TLS (`security.protocol`, \
+                 `ssl.*` in PEM), of SASL (PLAIN, SCRAM, OAUTHBEARER), bounds of fetches (`fetch.*`), timeouts and \
+                 back-offs, and refuses others by name; publishing takes all.",
             ),
         ],
     ),
@@ -28,6 +31,11 @@ const SECTIONS: [Section; 11] = [
             ("max_skew", "`5m`", "A partition further ahead of the others waits for them."),
             ("start", "`latest`", "`latest`, `earliest` or a time: where reading begins when no offset is stored."),
             ("group", "`vitalsign`", "The consumer group that offsets are told to, for lag monitors."),
+            (
+                "fetch",
+                "`own`",
+                "Who reads it: `own`, our own fetch path, or `librdkafka`, which costs more and knows more properties.",
+            ),
             ("brokers, properties", "those of `kafka`", "Another cluster; properties are added to the others."),
             ("max_record_bytes", "`4 MiB`", "Longer records are refused."),
             ("value, name", "", "`json`: the pointer to the value, and the template of the series' name."),

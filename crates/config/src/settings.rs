@@ -2,7 +2,7 @@
 
 use crate::problem::{File, Warning, render};
 use model::Span;
-use model::definition::{Definitions, Start};
+use model::definition::{Definitions, Fetch, Start};
 use std::fmt;
 use std::sync::Arc;
 
@@ -54,6 +54,8 @@ pub struct SourceSettings {
     pub format: String,
     /// Where reading begins when no offset is stored.
     pub start: Start,
+    /// Who reads it.
+    pub fetch: Fetch,
     /// The brokers to begin with: `host:port`, separated by commas.
     pub brokers: String,
     /// The consumer group that offsets are told to, for lag monitors.

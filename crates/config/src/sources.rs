@@ -7,7 +7,7 @@ use crate::problem::Problems;
 use crate::raw::{Content, Key, Node};
 use crate::settings::{Secret, SourceSettings};
 use codec::LabelSetting;
-use model::definition::{Source, Start};
+use model::definition::{Fetch, Source, Start};
 use model::{Span, Time};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -46,6 +46,8 @@ const OWN_PROPERTIES: [(&str, &str); 7] = [
     ("enable.auto.offset.store", "offsets are committed with the state they belong to"),
     ("enable.idempotence", "transitions are always published with it"),
 ];
+
+const FETCH: [(&str, Fetch); 2] = [("own", Fetch::Own), ("librdkafka", Fetch::Librdkafka)];
 
 /// Reads `brokers` and `properties`, on top of the defaults.
 pub(crate) fn kafka(fields: &mut Fields<'_>, base: &Kafka, outside: &Outside<'_>, problems: &mut Problems) -> Kafka {
@@ -161,6 +163,7 @@ fn source(
     };
     let start = fields.take("start").and_then(|node| start(node, problems)).unwrap_or_default();
     let group = fields.take("group").and_then(|node| text(node, "a consumer group", problems));
+    let fetch = fields.take("fetch").and_then(|node| choice(node, &FETCH, problems)).unwrap_or_default();
     let kafka = kafka(&mut fields, base, outside, problems);
     let settings = format_settings(&mut fields, problems);
     fields.finish(problems);
@@ -187,6 +190,7 @@ fn source(
             topics,
             format: format_name.to_owned(),
             start,
+            fetch,
             brokers: kafka.brokers,
             group: group.unwrap_or_else(|| "vitalsign".to_owned()),
             properties: kafka.properties,

@@ -1,7 +1,7 @@
 //! A configuration that is right comes out as it is meant.
 
 use config::{Durability, File, Settings, feed_fingerprint, load};
-use model::definition::{Argument, Content, Learner, OnlineModel, Quorum, Start, Window};
+use model::definition::{Argument, Content, Fetch, Learner, OnlineModel, Quorum, Start, Window};
 use model::{Span, State, Time, Value};
 
 const EXAMPLE: &str = include_str!("example.yaml");
@@ -46,8 +46,10 @@ fn the_example_is_read_as_its_comments_say() {
     assert_eq!(formats, ["influx", "otlp_proto", "json", "events"]);
     assert_eq!(settings.sources[0].brokers, "kafka-1:9092,kafka-2:9092");
     assert_eq!(settings.sources[3].brokers, "events:9092");
-    assert_eq!(settings.sources[1].properties[0].0, "sasl.password");
-    assert_eq!(settings.sources[1].properties[0].1.reveal(), "hunter2");
+    let fetch: Vec<Fetch> = settings.sources.iter().map(|source| source.fetch).collect();
+    assert_eq!(fetch, [Fetch::Own, Fetch::Own, Fetch::Own, Fetch::Librdkafka]);
+    assert_eq!(settings.sources[1].properties[1].0, "sasl.password");
+    assert_eq!(settings.sources[1].properties[1].1.reveal(), "hunter2");
     assert_eq!(definitions.sources[2].lateness, Span::from_secs(10));
     let heap = &definitions.streams[1];
     assert_eq!((&*heap.name, heap.source, heap.unit.as_deref()), ("heap used", 1, Some("B")));

@@ -166,7 +166,9 @@ impl Blocks {
                 .iter()
                 .min_by_key(|position| position.next_offset)
                 .filter(|oldest| oldest.next_offset < committed.next_offset);
-            let Some(oldest) = oldest.cloned() else { return (key.clone(), committed.clone(), None) };
+            let Some(oldest) = oldest else { return (key.clone(), committed.clone(), None) };
+            // A block may be older than what is known of the topic.
+            let oldest = PartitionRecord { topic_id: committed.topic_id.clone(), ..oldest.clone() };
             let mut polled: Vec<(i64, Time)> = Vec::new();
             let mut floors = Vec::new();
             for (_, entry) in &restored.journal {

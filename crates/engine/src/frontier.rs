@@ -25,7 +25,7 @@ pub enum Said {
         /// Its frontier is at least this.
         frontier: Time,
     },
-    /// The topic was found made anew: its offsets begin again.
+    /// The topic was found made anew: its offsets begin again. `Engine::found` has told its id.
     Recreated {
         /// Which partition.
         partition: PartitionKey,
@@ -101,10 +101,17 @@ impl Frontiers {
         self.places.insert(key, (source, self.sources[source].partitions.len() - 1));
     }
 
-    /// Takes in a partition that the shell has found, where it is not known: it is active from here on.
+    /// Takes in a partition that the shell has found, where it is not known: it is active from here on. Of one that is
+    /// known it takes the topic's id.
     pub(crate) fn found(&mut self, shards: &mut [Shard], key: PartitionKey, start: i64, topic_id: Option<String>) {
         let Some(source) = self.definitions.sources.iter().position(|source| source.name == key.source) else { return };
-        if self.places.contains_key(&key) {
+        if let Some(&(source, at)) = self.places.get(&key) {
+            let owned = &self.sources[source].partitions[at];
+            let partition = &mut shards[owned.shard].partitions[owned.place];
+            if let Some(replay) = &mut partition.replay {
+                replay.committed.topic_id.clone_from(&topic_id);
+            }
+            partition.record.topic_id = topic_id;
             return;
         }
         let floor = self.sources[source].record.frontier;
@@ -272,8 +279,9 @@ impl Frontiers {
         let partition = &mut shards[owned.shard].partitions[owned.place];
         partition.replay = None;
         let floor = state.record.frontier;
+        let topic_id = partition.record.topic_id.take();
         partition.record =
-            PartitionRecord { start_offset: start, next_offset: start, floor, ..PartitionRecord::default() };
+            PartitionRecord { start_offset: start, next_offset: start, topic_id, floor, ..PartitionRecord::default() };
         self.journal.push(Entry::Active { partition: key.clone(), at_offset: start, floor });
     }
 

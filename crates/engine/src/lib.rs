@@ -331,7 +331,7 @@ impl Engine {
     }
 
     /// Takes in a partition that is to be read from an offset on, where it is not known yet. The shell commits
-    /// before it reads it.
+    /// before it reads it. Of a partition that is known it takes the topic's id alone.
     pub fn found(
         &mut self,
         shards: &mut [Shard],

@@ -1,16 +1,19 @@
 //! Finds the topics and partitions of a source, who leads them, and where reading them begins. It has connections of
 //! its own, so that a question never waits behind a fetch that waits for records.
 
+mod extents;
+
 use crate::connection::{self, Address, Connection, Fault, limited};
 use crate::messages::{
     self, Asked, EARLIEST, FIND_COORDINATOR, LATEST, LIST_OFFSETS, Led, METADATA, Metadata, OFFSET_COMMIT, code,
 };
 use crate::properties::Settings;
 use crate::reader::{Input, Position, Reading};
-use crate::topics::{Begin, Log, Origin, Topic};
+use crate::topics::{Begin, Log, Origin, Topic, first_millis};
 use crate::wire::TopicId;
 use model::definition::Start;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -66,6 +69,15 @@ pub(crate) struct Question {
 pub(crate) struct Trouble {
     pub(crate) what: String,
     pub(crate) detail: Option<String>,
+}
+
+impl Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.detail {
+            None => write!(f, "{}", self.what),
+            Some(detail) => write!(f, "{}: {detail}", self.what),
+        }
+    }
 }
 
 pub(crate) struct Finder {
@@ -271,10 +283,9 @@ impl Finder {
         let highs = self.offsets(asked(self, LATEST), committed_only, wrong).await;
         let by_time: Vec<Asked> = match self.begin.start {
             Start::At(time) => {
-                // Kafka counts milliseconds: the first whole one that is not before the time.
-                let millis = time.millis() + i64::from(time.nanos().rem_euclid(1_000_000) > 0);
+                let millis = first_millis(time);
                 let timed = new.iter().filter(|(_, _, origin)| self.begin.by_time(*origin));
-                timed.map(|(place, number, _)| self.asked(&self.topics[*place].name, *number, millis.max(0))).collect()
+                timed.map(|(place, number, _)| self.asked(&self.topics[*place].name, *number, millis)).collect()
             }
             _ => Vec::new(),
         };

@@ -11,6 +11,7 @@
 mod batch;
 mod codec;
 mod connection;
+mod extent;
 mod fetching;
 mod finder;
 mod messages;
@@ -20,17 +21,18 @@ mod sasl;
 mod scram;
 mod session;
 mod tls;
-mod topics;
+pub mod topics;
 mod wire;
 mod worker;
 
+pub use extent::{Extent, extents};
 pub use properties::Connection;
 pub use reader::{Input, Position, Reader, Reading};
 
 /// What an operator has to mend.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A property that the reader decides itself.
+    /// A property that the reader or the publisher decides itself.
     #[error("kafka property `{property}` cannot be set here: {reason}")]
     Refused {
         /// The property's name.
@@ -38,7 +40,8 @@ pub enum Error {
         /// Why, and what to use instead.
         reason: &'static str,
     },
-    /// A property that is not known, or a value that it does not take. The value may be a secret and is not shown.
+    /// A property that the client does not know, or a value that it does not take. The value may be a secret and is
+    /// not shown.
     #[error("kafka property `{property}` is not accepted: {reason}")]
     Property {
         /// The property's name.
@@ -46,7 +49,15 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The reader could not be made from its properties.
+    /// The client could not be made from its properties.
     #[error("cannot make a kafka client: {0}")]
     Client(String),
+    /// The brokers did not answer what was asked once.
+    #[error("cannot {action}: {reason}")]
+    Unanswered {
+        /// What was asked for.
+        action: String,
+        /// What is wrong.
+        reason: String,
+    },
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_rustls::rustls::ClientConfig;
 
-/// Connection of a source.
+/// Connection of a source or of the output.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Connection {
     /// Where to begin: host and port, several with commas.
@@ -122,10 +122,13 @@ pub(crate) fn settings(connection: &Connection) -> Result<Settings, Error> {
         _ => return Err(wanted("security.protocol", "one of plaintext, ssl, sasl_plaintext, sasl_ssl")),
     };
     if given.lower("ssl.endpoint.identification.algorithm") != "https" {
-        return Err(wanted("ssl.endpoint.identification.algorithm", "https: the host's name is always checked"));
+        return Err(wanted("ssl.endpoint.identification.algorithm", "https; `fetch: librdkafka` takes others"));
     }
     if !given.switch("enable.ssl.certificate.verification")? {
-        return Err(wanted("enable.ssl.certificate.verification", "true: name the authority in `ssl.ca.location`"));
+        return Err(wanted(
+            "enable.ssl.certificate.verification",
+            "true, with the authority in `ssl.ca.location`; `fetch: librdkafka` takes false",
+        ));
     }
     let committed_only = match given.lower("isolation.level").as_str() {
         "read_committed" => true,
@@ -184,7 +187,10 @@ impl Given {
         }
         let of = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, of)| of);
         let Some(known) = self.0.get_mut(of) else {
-            return Err(property(name, "it is not known here: leave it out, or read this source by librdkafka"));
+            return Err(property(
+                name,
+                "our own fetch path does not know it: leave it out, or write `fetch: librdkafka` at the source",
+            ));
         };
         value.clone_into(known);
         Ok(())
@@ -295,8 +301,8 @@ mod tests {
         );
         check(
             &[("security.protocl", "ssl")],
-            "kafka property `security.protocl` is not accepted: it is not known here: leave it out, or read this \
-             source by librdkafka",
+            "kafka property `security.protocl` is not accepted: our own fetch path does not know it: leave it \
+             out, or write `fetch: librdkafka` at the source",
         );
     }
 

@@ -3,11 +3,11 @@
 //! One thread stands behind a reader, with a small runtime: `worker` fetches on it, and `finder` asks what is there.
 
 use crate::finder::Finder;
-use crate::worker::{Command, Ends, Worker, weight};
+use crate::worker::{Command, Ends, Worker};
 use crate::{Connection, Error, properties};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use model::definition::Start;
-use model::record::Batch;
+use model::record::{Batch, RecordIndex};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -45,7 +45,8 @@ pub struct Position {
     pub partition: i32,
     /// The first offset that has not been read.
     pub next_offset: i64,
-    /// The topic's id as [`Input::Found`] told it: a topic of the same name with another id is another.
+    /// The topic's id as [`Input::Found`] told it: a topic of the same name with another id is another. None where
+    /// the client tells none; librdkafka does not.
     pub topic_id: Option<String>,
 }
 
@@ -58,7 +59,8 @@ pub enum Input {
     Found {
         /// The topic.
         topic: Arc<str>,
-        /// The topic's id, to be stored with the position; none where the brokers tell none (before Kafka 2.8).
+        /// The topic's id, to be stored with the position; none where the brokers tell none (before Kafka 2.8), and
+        /// from librdkafka.
         topic_id: Option<String>,
         /// The partition.
         partition: i32,
@@ -72,7 +74,8 @@ pub enum Input {
         /// The stored position lies below the log's start: offsets from the first to before the second are lost.
         gap: Option<(i64, i64)>,
         /// It is another log: the topic was deleted and made again, or the position lies beyond the log's end, or a
-        /// leader that had missed records took over. In the last case it is the same up to `start`.
+        /// leader that had missed records took over. In the last case it is the same up to `start`. Without ids, a
+        /// topic that is deleted, made again and filled beyond the position between two looks at it goes unnoticed.
         recreated: bool,
     },
     /// The end of the partition is reached; told each time.
@@ -117,6 +120,16 @@ pub enum Input {
     },
     /// What the last `Error` said is over.
     Healthy,
+}
+
+impl Input {
+    /// What it takes of the memory for what waits.
+    pub fn weight(&self) -> usize {
+        match self {
+            Input::Batch(batch) => batch.buffer.len() + batch.records.len() * size_of::<RecordIndex>(),
+            _ => 0,
+        }
+    }
 }
 
 /// Reads one source on a thread of its own. Dropping it stops the thread.
@@ -217,10 +230,10 @@ impl Reader {
                 _ => return inputs,
             },
         }
-        let mut bytes = weight(&inputs[0]);
+        let mut bytes = inputs[0].weight();
         while bytes < WAITING_BYTES {
             let Ok(input) = self.inputs.try_recv() else { break };
-            bytes += weight(&input);
+            bytes += input.weight();
             inputs.push(input);
         }
         self.budget.take(bytes);

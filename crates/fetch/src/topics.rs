@@ -1,21 +1,24 @@
-//! What is known of a source's topics, and where reading their partitions begins. Nothing here asks a broker.
+//! What is known of a source's topics, and where reading their partitions begins. Nothing here asks a broker; whoever
+//! does, by whatever client, is told here what the answers mean.
 
 use crate::reader::{Input, Position};
 use crate::wire::TopicId;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use model::Time;
 use model::definition::Start;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// One topic of the source.
-pub(crate) struct Topic {
-    pub(crate) name: Arc<str>,
+pub struct Topic {
+    /// Its name.
+    pub name: Arc<str>,
     pub(crate) id: TopicId,
     /// Ids that the name had before. A broker that is behind may still tell one.
     former: Vec<TopicId>,
     /// Those that the caller has been told of.
-    pub(crate) partitions: BTreeSet<i32>,
+    pub partitions: BTreeSet<i32>,
     /// The brokers have said once whether it exists. What they name later has come later, and is read from its
     /// beginning.
     answered: bool,
@@ -29,7 +32,7 @@ pub(crate) struct Topic {
 
 /// How a partition comes to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub enum Origin {
     /// It was there at the first look.
     First,
     /// It has come later.
@@ -39,7 +42,8 @@ pub(crate) enum Origin {
 }
 
 impl Topic {
-    pub(crate) fn new(name: &str) -> Topic {
+    /// One that nothing is known of yet.
+    pub fn new(name: &str) -> Topic {
         Topic {
             name: Arc::from(name),
             id: TopicId::default(),
@@ -53,7 +57,7 @@ impl Topic {
     }
 
     /// A look did not find it. True when the caller is to be told.
-    pub(crate) fn absent(&mut self) -> bool {
+    pub fn absent(&mut self) -> bool {
         self.absent += 1;
         self.answered = true;
         // A broker that has just come up may not know all topics yet: a topic that we read is gone only when it is
@@ -65,8 +69,8 @@ impl Topic {
     }
 
     /// A look has found it with these partitions. How those come to be read that are not read yet; none where the
-    /// broker is behind.
-    pub(crate) fn present(&mut self, id: TopicId, all: &BTreeSet<i32>) -> Option<Origin> {
+    /// broker is behind. The id is zeros where the client tells none.
+    pub fn present(&mut self, id: TopicId, all: &BTreeSet<i32>) -> Option<Origin> {
         if self.former.contains(&id) {
             return None;
         }
@@ -95,12 +99,12 @@ impl Topic {
     }
 
     /// The caller has been told of a partition.
-    pub(crate) fn told(&mut self, partition: i32) {
+    pub fn told(&mut self, partition: i32) {
         self.partitions.insert(partition);
     }
 
     /// The end of a look that found it: what comes from now on has come later.
-    pub(crate) fn looked(&mut self, all: &BTreeSet<i32>) {
+    pub fn looked(&mut self, all: &BTreeSet<i32>) {
         if all.is_subset(&self.partitions) {
             self.answered = true;
             self.again = false;
@@ -109,21 +113,26 @@ impl Topic {
 }
 
 /// The stored positions of a source, and where it begins without.
-pub(crate) struct Begin {
+pub struct Begin {
     stored: HashMap<(Arc<str>, i32), (i64, Option<TopicId>)>,
-    pub(crate) start: Start,
+    /// Where it begins without.
+    pub start: Start,
 }
 
 /// The bounds of a log, and the first offset that is not before the time of `Start::At`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Log {
-    pub(crate) low: i64,
-    pub(crate) high: i64,
-    pub(crate) at_time: Option<i64>,
+pub struct Log {
+    /// Where it begins.
+    pub low: i64,
+    /// The offset after the last record.
+    pub high: i64,
+    /// None where no record is that late, or no time was asked for.
+    pub at_time: Option<i64>,
 }
 
 impl Begin {
-    pub(crate) fn new(positions: Vec<Position>, start: Start) -> Begin {
+    /// From the positions that are stored.
+    pub fn new(positions: Vec<Position>, start: Start) -> Begin {
         let stored = |position: Position| {
             let id = position.topic_id.as_deref().and_then(read_id);
             ((position.topic, position.partition), (position.next_offset, id))
@@ -132,12 +141,12 @@ impl Begin {
     }
 
     /// Whether the first offset not before a time is needed for this partition.
-    pub(crate) fn by_time(&self, origin: Origin) -> bool {
+    pub fn by_time(&self, origin: Origin) -> bool {
         origin == Origin::First && self.stored.is_empty() && matches!(self.start, Start::At(_))
     }
 
     /// Where reading a partition begins.
-    pub(crate) fn found(&self, topic: &Topic, partition: i32, origin: Origin, log: Log) -> Input {
+    pub fn found(&self, topic: &Topic, partition: i32, origin: Origin, log: Log) -> Input {
         let Log { low, high, at_time } = log;
         let stored = self.stored.get(&(topic.name.clone(), partition));
         let another = stored.and_then(|(_, id)| *id).is_some_and(|id| topic.id != TopicId::default() && id != topic.id);
@@ -160,6 +169,11 @@ impl Begin {
         let topic_id = shown_id(&topic.id);
         Input::Found { topic: topic.name.clone(), topic_id, partition, start, low, stored, gap, recreated }
     }
+}
+
+/// A time as Kafka counts: the first whole millisecond that is not before it.
+pub fn first_millis(time: Time) -> i64 {
+    (time.millis() + i64::from(time.nanos().rem_euclid(1_000_000) > 0)).max(0)
 }
 
 /// An id as Kafka's own tools show it; none where the broker tells none.

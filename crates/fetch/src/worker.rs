@@ -13,7 +13,7 @@ use crate::session::{Session, Wanted};
 use crate::wire::{TopicId, Writer};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use model::Time;
-use model::record::{Batch, RecordIndex};
+use model::record::Batch;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -35,14 +35,6 @@ pub(crate) enum Command {
     Assign { topic: Arc<str>, partition: i32, next_offset: i64 },
     Pause { topic: Arc<str>, partition: i32, paused: bool },
     Commit(Vec<(Arc<str>, i32, i64)>),
-}
-
-/// What an input takes of the memory for what waits.
-pub(crate) fn weight(input: &Input) -> usize {
-    match input {
-        Input::Batch(batch) => batch.buffer.len() + batch.records.len() * size_of::<RecordIndex>(),
-        _ => 0,
-    }
 }
 
 /// The worker's ends of its channels.
@@ -229,14 +221,13 @@ impl Worker {
         self.told = trouble.map(|trouble| trouble.what.clone());
         let input = match trouble {
             None => Input::Healthy,
-            Some(Trouble { what, detail: None }) => Input::Error { message: what.clone() },
-            Some(Trouble { what, detail: Some(detail) }) => Input::Error { message: format!("{what}: {detail}") },
+            Some(trouble) => Input::Error { message: trouble.to_string() },
         };
         self.push(input);
     }
 
     fn push(&mut self, input: Input) {
-        self.ends.budget.add(weight(&input));
+        self.ends.budget.add(input.weight());
         self.backlog.push_back(input);
     }
 

@@ -1,15 +1,13 @@
-//! Reading from a real Apache Kafka.
+//! Reading from a real Apache Kafka: what only this way of reading does. What it has in common with librdkafka is
+//! shown for both by the tests of `kafka`.
 
 mod common;
 
 use common::client::{Client, numbered_record, record, records as batch};
-use common::{at_end, reading, records, until, with};
+use common::{at_end, position, reading, records, until, with};
 use fetch::{Input, Position, Reader, Reading};
 use kafka_protocol::records::Record;
-use model::Time;
 use model::definition::Start;
-use std::sync::Arc;
-use std::time::Duration;
 
 fn client() -> Client {
     Client::new(testkit::broker().brokers())
@@ -35,8 +33,9 @@ fn start(reading: Reading, positions: Vec<Position>) -> Reader {
 }
 
 fn read(topic: &str, start_at: Start, stored: Option<i64>) -> Reader {
-    let position = |next_offset| Position { topic: topic.into(), partition: 0, next_offset, topic_id: None };
-    start(reading(testkit::broker().brokers(), &[topic], start_at), stored.map(position).into_iter().collect())
+    let reading = reading(testkit::broker().brokers(), &[topic], start_at);
+    let stored = stored.map(|next_offset| position(&reading, next_offset));
+    start(reading, stored.into_iter().collect())
 }
 
 /// Inputs without what tells of health and lag.
@@ -82,163 +81,6 @@ fn every_codec_is_read() {
 }
 
 #[test]
-fn latest_begins_at_the_end_and_what_comes_later_is_read() {
-    let topic = topic("latest", 1);
-    publish(&topic, &["old"]);
-    let mut reader = read(&topic, Start::Latest, None);
-    until(&mut reader, at_end(1));
-    publish(&topic, &["new"]);
-    assert_eq!(records(&until(&mut reader, at_end(2))), ["1 k=new"]);
-}
-
-#[test]
-fn a_stored_position_is_where_reading_goes_on() {
-    let topic = topic("stored", 1);
-    publish(&topic, &["a", "b", "c"]);
-    let inputs = until(&mut read(&topic, Start::Latest, Some(2)), at_end(3));
-    assert!(
-        matches!(
-            found(&inputs)[..],
-            [Input::Found { start: 2, low: 0, stored: true, gap: None, recreated: false, topic_id: Some(_), .. }]
-        ),
-        "{inputs:?}"
-    );
-    assert!(inputs.iter().any(|input| matches!(input, Input::Lag { partition: 0, high: 3, .. })), "{inputs:?}");
-    assert_eq!(records(&inputs), ["2 k=c"]);
-}
-
-#[test]
-fn the_end_is_told_to_who_begins_there_anew() {
-    let topic = topic("anew", 1);
-    publish(&topic, &["a"]);
-    let mut reader = read(&topic, Start::Latest, None);
-    until(&mut reader, at_end(1));
-    reader.assign(&topic.as_str().into(), 0, 1);
-    until(&mut reader, at_end(1));
-    reader.assign(&topic.as_str().into(), 0, 0);
-    assert_eq!(records(&until(&mut reader, at_end(1))), ["0 k=a"]);
-}
-
-#[test]
-fn start_by_time_begins_with_the_first_record_not_before_it() {
-    let topic = topic("by-time", 1);
-    for (value, timestamp) in [("a", 1_000), ("b", 2_000), ("c", 3_000)] {
-        client().produce(&topic, 0, &[Record { timestamp, ..record("k", value) }]);
-    }
-    let check = |nanos, expected: &[&str]| {
-        let mut reader = read(&topic, Start::At(Time::from_nanos(nanos)), None);
-        assert_eq!(records(&until(&mut reader, at_end(3))), expected);
-    };
-    check(0, &["0 k=a", "1 k=b", "2 k=c"]);
-    check(2_000_000_000, &["1 k=b", "2 k=c"]);
-    check(2_000_000_001, &["2 k=c"]);
-    check(4_000_000_000, &[]);
-}
-
-#[test]
-fn times_of_producer_and_of_broker_are_told_apart() {
-    let check = |topic: &str, expected: bool| {
-        publish(topic, &["v"]);
-        let inputs = until(&mut read(topic, Start::Earliest, None), at_end(1));
-        let batch = inputs.iter().find_map(|input| match input {
-            Input::Batch(batch) => Some(batch),
-            _ => None,
-        });
-        let index = &batch.expect("a record has come").records[0];
-        assert_eq!((index.appended, index.timestamp_ms == Some(1_000)), (expected, !expected), "{index:?}");
-    };
-    check(&topic("create-time", 1), false);
-    check(&configured("append-time", 1, &[("message.timestamp.type", "LogAppendTime")]), true);
-}
-
-#[test]
-fn a_topic_that_appears_later_is_waited_for_and_read_from_its_beginning() {
-    let name = testkit::unique("later");
-    let mut reader = read(&name, Start::Latest, None);
-    until(&mut reader, |input| matches!(input, Input::Missing { topic } if **topic == *name));
-    client().create_topic(&name, 1, 1, &[]);
-    publish(&name, &["v"]);
-    assert_eq!(records(&until(&mut reader, at_end(1))), ["0 k=v"]);
-}
-
-#[test]
-fn partitions_that_appear_later_are_read_from_their_beginning() {
-    let topic = topic("growing", 1);
-    let mut reader = read(&topic, Start::Latest, None);
-    until(&mut reader, at_end(0));
-    client().create_partitions(&topic, 2);
-    let inputs = until(&mut reader, |input| matches!(input, Input::Found { partition: 1, .. }));
-    assert!(inputs.iter().any(|input| matches!(
-        input,
-        Input::Found { partition: 1, start: 0, stored: false, gap: None, recreated: false, .. }
-    )));
-    client().produce(&topic, 1, &batch(&["v"]));
-    assert_eq!(records(&until(&mut reader, at_end(1))), ["0 k=v"]);
-}
-
-#[test]
-fn a_paused_partition_gives_nothing_until_it_is_resumed_and_then_everything() {
-    let name = topic("paused", 2);
-    let mut reader = read(&name, Start::Earliest, None);
-    let mut ends = 0;
-    until(&mut reader, |input| {
-        ends += i32::from(matches!(input, Input::AtEnd { .. }));
-        ends == 2
-    });
-    let topic: Arc<str> = name.as_str().into();
-    reader.pause(&topic, 0);
-    // The other partition shows that the pause has been obeyed: commands are taken in their order.
-    reader.assign(&topic, 1, 0);
-    until(&mut reader, |input| matches!(input, Input::AtEnd { partition: 1, .. }));
-    client().produce(&name, 0, &batch(&["a", "b"]));
-    client().produce(&name, 1, &batch(&["c"]));
-    let inputs = until(&mut reader, |input| matches!(input, Input::AtEnd { partition: 1, next_offset: 1, .. }));
-    assert_eq!(records(&inputs), ["0 k=c"], "a paused partition was read");
-    reader.resume(&topic, 0);
-    let inputs = until(&mut reader, |input| matches!(input, Input::AtEnd { partition: 0, next_offset: 2, .. }));
-    assert_eq!(records(&inputs), ["0 k=a", "1 k=b"]);
-}
-
-#[test]
-fn a_caller_that_is_behind_gets_everything_in_bounded_pieces() {
-    // What is compressed is unpacked only as there is room for it.
-    for codec in ["uncompressed", "zstd"] {
-        gets_everything_in_bounded_pieces(&configured("large", 2, &[("compression.type", codec)]));
-    }
-}
-
-fn gets_everything_in_bounded_pieces(topic: &str) {
-    let value = "x".repeat(100_000);
-    let values = vec![value.as_str(); 5];
-    for _ in 0..24 {
-        (0..2).for_each(|partition| client().produce(topic, partition, &batch(&values)));
-    }
-    let mut reader = read(topic, Start::Earliest, None);
-    let mut next = [0, 0];
-    while next != [120, 120] {
-        let inputs = reader.poll(Duration::from_secs(30));
-        assert!(!inputs.is_empty(), "nothing came any more at {next:?}");
-        let mut bytes = 0;
-        for input in inputs {
-            match input {
-                Input::Found { topic, partition, start, .. } => reader.assign(&topic, partition, start),
-                Input::Batch(batch) => {
-                    bytes += batch.buffer.len();
-                    for record in &batch.records {
-                        assert_eq!(record.offset, next[batch.partition as usize]);
-                        next[batch.partition as usize] += 1;
-                    }
-                    reader.give_back(batch);
-                }
-                _ => {}
-            }
-        }
-        // Up to 8 MB, and the batch that went beyond.
-        assert!(bytes < 11_000_000, "{bytes}");
-    }
-}
-
-#[test]
 fn a_batch_that_is_larger_than_the_limit_is_read_all_the_same() {
     let topic = topic("oversized", 2);
     let value = "x".repeat(200_000);
@@ -254,46 +96,6 @@ fn a_batch_that_is_larger_than_the_limit_is_read_all_the_same() {
         ends == 2
     });
     assert_eq!(records(&inputs).len(), 6);
-}
-
-#[test]
-fn what_was_deleted_before_the_start_is_a_gap() {
-    let topic = topic("deleted", 1);
-    publish(&topic, &["a", "b", "c", "d"]);
-    client().delete_records_before(&topic, 0, 3);
-    let inputs = until(&mut read(&topic, Start::Latest, Some(1)), at_end(4));
-    assert!(
-        matches!(
-            found(&inputs)[..],
-            [Input::Found { start: 3, low: 3, stored: true, gap: Some((1, 3)), recreated: false, .. }]
-        ),
-        "{inputs:?}"
-    );
-    assert_eq!(records(&inputs), ["3 k=d"]);
-}
-
-#[test]
-fn what_is_deleted_while_reading_is_a_gap() {
-    let topic = topic("deleting", 1);
-    let mut reader = read(&topic, Start::Latest, None);
-    until(&mut reader, at_end(0));
-    publish(&topic, &["a", "b", "c", "d"]);
-    until(&mut reader, at_end(4));
-    client().delete_records_before(&topic, 0, 3);
-    // As if the reader had been slower than the deletion.
-    reader.assign(&topic.as_str().into(), 0, 1);
-    let inputs = until(&mut reader, at_end(4));
-    assert!(inputs.iter().any(|input| matches!(input, Input::Gap { from: 1, to: 3, .. })), "{inputs:?}");
-    assert_eq!(records(&inputs), ["3 k=d"]);
-}
-
-#[test]
-fn a_position_beyond_the_end_says_that_the_topic_is_another() {
-    let topic = topic("again", 1);
-    publish(&topic, &["new"]);
-    let inputs = until(&mut read(&topic, Start::Latest, Some(7)), at_end(1));
-    assert!(matches!(found(&inputs)[..], [Input::Found { start: 0, stored: true, recreated: true, .. }]), "{inputs:?}");
-    assert_eq!(records(&inputs), ["0 k=new"]);
 }
 
 #[test]
@@ -406,18 +208,4 @@ fn offsets_of_compacted_topics_have_holes() {
         }
     }
     panic!("the topic was never compacted");
-}
-
-#[test]
-fn offsets_are_committed_for_lag_monitors() {
-    let topic = topic("monitored", 1);
-    publish(&topic, &["v"]);
-    let group = testkit::unique("monitored");
-    let reading =
-        Reading { group: Some(group.clone()), ..reading(testkit::broker().brokers(), &[&topic], Start::Earliest) };
-    let mut reader = start(reading, vec![]);
-    until(&mut reader, at_end(1));
-    reader.commit_offsets(&[(topic.as_str().into(), 0, 1)]);
-    let mut client = client();
-    assert!((0..10_000).any(|_| client.committed(&group, &topic) == 1));
 }

@@ -43,7 +43,7 @@ pub fn create_topics(connection: &Connection, topics: &[(&str, i32)]) -> Result<
 }
 
 fn admin(connection: &Connection) -> Result<AdminClient<Voice>, Error> {
-    client(&settings(connection, &[], &[], &[])?)
+    Ok(client(&settings(connection, &[], &[], &[])?)?)
 }
 
 fn listed(topics: &[&str]) -> String {

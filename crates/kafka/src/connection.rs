@@ -1,31 +1,14 @@
 //! From a connection's settings to a librdkafka client, and what such a client says while it lives.
 
-use crate::Error;
+use crate::Connection;
+use fetch::Error;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
-use std::fmt;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-
-/// Connection of a source or of the output.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Connection {
-    /// Where to begin: host and port, several with commas.
-    pub brokers: String,
-    /// Any librdkafka property, by name. They may hold secrets.
-    pub properties: Vec<(String, String)>,
-}
-
-impl fmt::Debug for Connection {
-    /// Names alone: a value may be a password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.properties.iter().map(|(name, _)| name.as_str()).collect();
-        f.debug_struct("Connection").field("brokers", &self.brokers).field("properties", &names).finish()
-    }
-}
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What nobody may set, for readers and publishers alike.
 const REFUSED: &[(&str, &str)] = &[
@@ -79,20 +62,12 @@ pub(crate) fn rejected(error: KafkaError) -> Error {
 }
 
 /// What librdkafka says of a client beside its answers.
+#[derive(Default)]
 pub(crate) struct Voice {
     /// The last trouble with a broker, in librdkafka's words: the reason behind a mere "timed out".
     trouble: Mutex<Option<String>>,
     /// No broker is reachable, or one refused us: worth a look at once.
     alarm: AtomicBool,
-    /// The offset that the last end of a partition was reached at. The event itself does not carry it to us, and
-    /// what lies between the last record and the end (a transaction's marks) would count as lag for ever.
-    end: AtomicI64,
-}
-
-impl Default for Voice {
-    fn default() -> Voice {
-        Voice { trouble: Mutex::new(None), alarm: AtomicBool::new(false), end: AtomicI64::new(-1) }
-    }
 }
 
 impl Voice {
@@ -104,11 +79,6 @@ impl Voice {
     /// The last trouble with a broker since the last call.
     pub(crate) fn take_trouble(&self) -> Option<String> {
         self.trouble.lock().ok().and_then(|mut trouble| trouble.take())
-    }
-
-    /// The offset of the end that has just been reported on this thread.
-    pub(crate) fn take_end(&self) -> Option<i64> {
-        Some(self.end.swap(-1, Ordering::Relaxed)).filter(|end| *end >= 0)
     }
 
     fn remember(&self, reason: &str) {
@@ -133,16 +103,11 @@ impl ClientContext for Voice {
 
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::PartitionEOF) => {
-                self.end.store(end_offset(reason).unwrap_or(-1), Ordering::Relaxed);
-            }
             Some(RDKafkaErrorCode::AllBrokersDown) => self.alarm.store(true, Ordering::Relaxed),
             Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => {
                 self.remember(reason);
                 self.alarm.store(true, Ordering::Relaxed);
             }
-            // The partition that it belongs to tells it.
-            Some(RDKafkaErrorCode::AutoOffsetReset) => {}
             _ => self.remember(reason),
         }
     }
@@ -153,30 +118,5 @@ impl ConsumerContext for Voice {
         if let Err(error) = result {
             tracing::warn!(%error, "offsets for lag monitors could not be committed");
         }
-    }
-}
-
-/// The offset in librdkafka's "Fetch from broker 1 reached end of partition at offset 42 (HighwaterMark 42)".
-fn end_offset(reason: &str) -> Option<i64> {
-    let (_, rest) = reason.split_once("at offset ")?;
-    rest.split(' ').next()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_are_not_shown() {
-        let properties = vec![("sasl.password".to_owned(), "hunter2".to_owned())];
-        let shown = format!("{:?}", Connection { brokers: "a:9092".to_owned(), properties });
-        assert_eq!(shown, r#"Connection { brokers: "a:9092", properties: ["sasl.password"] }"#);
-    }
-
-    #[test]
-    fn the_end_of_a_partition_is_read_from_its_message() {
-        let said = "Fetch from broker 1 reached end of partition at offset 42 (HighwaterMark 43)";
-        assert_eq!(end_offset(said), Some(42));
-        assert_eq!(end_offset("something else"), None);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! It holds about 5 MB of each partition, finds no offsets by time, and forgets all when it ends.
 
-use crate::Error;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use fetch::Error;
 use rdkafka::mocking::MockCluster;
 
 /// A broker inside this process. It ends when this is dropped.
@@ -14,7 +14,7 @@ pub struct Embedded {
 
 impl Embedded {
     /// Starts it with these topics, each with its number of partitions.
-    pub fn start(topics: &[(&str, i32)]) -> Result<Embedded, Error> {
+    pub fn start(topics: &[(&str, i32)]) -> Result<Embedded, crate::Error> {
         let topics: Vec<(String, i32)> = topics.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
         let (alive, ended) = bounded(0);
         let (tell, hear) = bounded(1);

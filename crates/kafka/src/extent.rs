@@ -1,9 +1,10 @@
 //! What lies on topics at this moment, asked once: for those who read a stretch of the past and then end.
 
 use crate::connection::{Voice, client, settings};
-use crate::{Connection, Error};
+use crate::{Connection, Error, Extent};
+use fetch::topics::{Log, first_millis};
 use model::Time;
-use model::definition::Start;
+use model::definition::{Fetch, Start};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -13,29 +14,25 @@ use std::time::Duration;
 /// The longest wait for one answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// What lies on one partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Extent {
-    /// The topic.
-    pub topic: Arc<str>,
-    /// The partition.
-    pub partition: i32,
-    /// Where the log begins.
-    pub low: i64,
-    /// Where it ends: the offset after the last record.
-    pub high: i64,
-    /// The first offset that is asked for; `high` where there is none.
-    pub start: i64,
-    /// The offset after the last one that is asked for.
-    pub end: i64,
-}
-
 /// What lies on these topics from `from` on, and before `to` where one is given. Times are those of the records. A
 /// topic that does not exist has no partitions.
 ///
 /// # Errors
 /// Where the brokers do not answer, or a setting is wrong.
 pub fn extents(
+    by: Fetch,
+    connection: &Connection,
+    topics: &[Arc<str>],
+    from: Start,
+    to: Option<Time>,
+) -> Result<Vec<Extent>, Error> {
+    match by {
+        Fetch::Own => Ok(fetch::extents(connection, topics, from, to)?),
+        Fetch::Librdkafka => by_librdkafka(connection, topics, from, to),
+    }
+}
+
+fn by_librdkafka(
     connection: &Connection,
     topics: &[Arc<str>],
     from: Start,
@@ -49,18 +46,17 @@ pub fn extents(
             (0..16).take_while(|_| asking.poll(Duration::from_millis(1)).is_some()).for_each(drop);
             let detail = asking.context().take_trouble();
             let reason = detail.map_or_else(|| error.to_string(), |detail| format!("{error} ({detail})"));
-            Error::Admin { action: format!("ask what lies on topic `{topic}`"), reason }
+            Error::Admin { action: format!("ask what lies on {topic}"), reason }
         };
         for partition in partitions(&asking, topic).map_err(failed)? {
             let (low, high) = asking.fetch_watermarks(topic, partition, ANSWER).map_err(failed)?;
             let at = |time: Time| first_at(&asking, topic, partition, time, high, ANSWER).map_err(failed);
-            let start = match from {
-                Start::Earliest => low,
-                Start::Latest => high,
-                Start::At(time) => at(time)?,
+            let at_time = match from {
+                Start::At(time) => Some(at(time)?),
+                _ => None,
             };
-            let end = to.map_or(Ok(high), at)?.max(start);
-            found.push(Extent { topic: topic.clone(), partition, low, high, start, end });
+            let (topic, log) = (topic.clone(), Log { low, high, at_time });
+            found.push(Extent::new(topic, partition, log, from, to.map(at).transpose()?));
         }
     }
     Ok(found)
@@ -85,10 +81,8 @@ pub(crate) fn first_at(
     high: i64,
     patience: Duration,
 ) -> Result<i64, KafkaError> {
-    // Kafka counts milliseconds: the first whole one that is not before the time.
-    let millis = time.millis() + i64::from(time.nanos().rem_euclid(1_000_000) > 0);
     let mut asked = TopicPartitionList::new();
-    asked.add_partition_offset(topic, partition, Offset::Offset(millis.max(0)))?;
+    asked.add_partition_offset(topic, partition, Offset::Offset(first_millis(time)))?;
     let answered = asking.offsets_for_times(asked, patience)?;
     let Some(answer) = answered.find_partition(topic, partition) else { return Ok(high) };
     answer.error()?;

@@ -2,46 +2,30 @@
 //!
 //! One process owns all partitions of its sources by its own assignment: no consumer group ever takes one away.
 //! A [`Reader`] reads one source on a thread of its own and hands over [`Input`]s in the order of each
-//! partition's offsets; what is stored, and where reading begins, is the caller's decision and commit.
+//! partition's offsets; what is stored, and where reading begins, is the caller's decision and commit. It reads by our
+//! own fetch path, which is the crate `fetch`, or by librdkafka, and shows the same of both.
 
 mod admin;
 mod connection;
 mod embedded;
 mod extent;
-mod finder;
+mod librdkafka;
 mod publisher;
 mod reader;
-mod worker;
 
 pub use admin::{create_topics, topics_exist};
-pub use connection::Connection;
 pub use embedded::Embedded;
-pub use extent::{Extent, extents};
+pub use extent::extents;
+pub use fetch::{Connection, Extent, Input, Position, Reading};
 pub use publisher::{Message, Publisher};
-pub use reader::{Input, Position, Reader, Reading};
+pub use reader::Reader;
 
 /// What an operator has to mend.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A property that the reader or the publisher decides itself.
-    #[error("kafka property `{property}` cannot be set here: {reason}")]
-    Refused {
-        /// The property's name.
-        property: String,
-        /// Why, and what to use instead.
-        reason: &'static str,
-    },
-    /// A property that librdkafka does not accept.
-    #[error("kafka property `{property}` is not accepted: {reason}")]
-    Property {
-        /// The property's name.
-        property: String,
-        /// What librdkafka says.
-        reason: String,
-    },
-    /// The client could not be made from its properties.
-    #[error("cannot make a kafka client: {0}")]
-    Client(String),
+    /// The connection's settings.
+    #[error(transparent)]
+    Connection(fetch::Error),
     /// Not everything was acknowledged.
     #[error("cannot publish to topic `{topic}`: {reason}")]
     Publish {
@@ -58,4 +42,13 @@ pub enum Error {
         /// What the broker says.
         reason: String,
     },
+}
+
+impl From<fetch::Error> for Error {
+    fn from(error: fetch::Error) -> Error {
+        match error {
+            fetch::Error::Unanswered { action, reason } => Error::Admin { action, reason },
+            error => Error::Connection(error),
+        }
+    }
 }

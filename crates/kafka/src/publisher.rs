@@ -16,7 +16,8 @@ use std::time::Duration;
 const DEFAULTS: &[(&str, &str)] = &[
     // Also the longest that `publish` waits.
     ("message.timeout.ms", "30000"),
-    ("linger.ms", "5"),
+    // What is to go out comes all at once; what waits for more would only come later.
+    ("linger.ms", "1"),
     ("compression.type", "none"),
     // As Java's clients do it: equal keys meet in one partition whoever writes them.
     ("partitioner", "murmur2_random"),
@@ -31,8 +32,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("transactional.id", "messages have deterministic ids instead of transactions"),
 ];
 
-/// How long one look for acknowledgements takes: rdkafka's comes back no earlier, whatever it has met.
-const LOOK: Duration = Duration::from_millis(1);
+/// Between two looks for acknowledgements.
+const LOOK: Duration = Duration::from_micros(500);
 
 /// What is published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,8 +83,7 @@ impl Publisher {
         }
         // Also after a failure: what is still under way would come after its own repetition.
         while batch.open.load(Ordering::Acquire) > 0 {
-            // Nothing is to be waited for any more. That not all is sent within the look says nothing.
-            let _ = producer_now.flush(LOOK);
+            serve(&producer_now, &batch);
         }
         match batch.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             None => Ok(()),
@@ -98,7 +98,7 @@ impl Publisher {
     }
 }
 
-fn producer(config: &ClientConfig) -> Result<BaseProducer<Deliveries>, Error> {
+fn producer(config: &ClientConfig) -> Result<BaseProducer<Deliveries>, fetch::Error> {
     BaseProducer::from_config_and_context(config, Deliveries(Voice::default())).map_err(rejected)
 }
 
@@ -129,13 +129,23 @@ fn send(
             // The producer's queue is bounded; deliveries make room.
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
                 record = returned;
-                producer.poll(LOOK);
+                serve(producer, batch);
             }
             Err((error, _)) => {
                 batch.open.fetch_sub(1, Ordering::Relaxed);
                 return Err(error.to_string());
             }
         }
+    }
+}
+
+/// Takes in acknowledgements that have come; waits a moment where there was none. To wait by `poll` would spin away its
+/// last millisecond.
+fn serve(producer: &BaseProducer<Deliveries>, batch: &Batch) {
+    let open = batch.open.load(Ordering::Acquire);
+    producer.poll(Duration::ZERO);
+    if batch.open.load(Ordering::Acquire) == open {
+        std::thread::sleep(LOOK);
     }
 }
 

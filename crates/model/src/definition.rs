@@ -487,6 +487,16 @@ impl Default for Limits {
     }
 }
 
+/// Who reads a source from Kafka.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fetch {
+    /// Our own fetch path: whole record batches, read in place.
+    #[default]
+    Own,
+    /// The client library, which knows more properties.
+    Librdkafka,
+}
+
 /// Where a source that has no stored offset begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {

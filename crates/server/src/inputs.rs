@@ -56,8 +56,8 @@ struct Partition {
 /// What a poll gave.
 #[derive(Default)]
 pub(crate) struct Polled {
-    /// Partitions to be read, and from where; the engine may know them already.
-    pub(crate) found: Vec<(PartitionKey, i64)>,
+    /// Partitions to be read, from where, and their topic's id; the engine may know them already.
+    pub(crate) found: Vec<(PartitionKey, i64, Option<String>)>,
     /// Records.
     pub(crate) batches: Vec<Batch>,
     /// Gaps, and topics that were made anew.
@@ -84,7 +84,7 @@ impl Inputs {
                 next_offset: record.next_offset,
                 topic_id: record.topic_id.clone(),
             });
-            let reader = Reader::start(reading(place, source), stored.collect());
+            let reader = Reader::start(source.fetch, reading(place, source), stored.collect());
             let reader = reader.map_err(|error| (source.name.clone(), error))?;
             let mut partitions = BTreeMap::new();
             for (key, record) in of_source() {
@@ -118,6 +118,11 @@ impl Inputs {
         }
         self.turn = (self.turn + 1) % count.max(1);
         polled
+    }
+
+    /// Gives batches back that are no longer needed.
+    pub(crate) fn give_back(&self, batches: Vec<Batch>) {
+        batches.into_iter().for_each(|batch| self.sources[batch.source].reader.give_back(batch));
     }
 
     /// Begins to count silence anew.
@@ -283,7 +288,7 @@ impl Source {
                 partition.next_offset = partition.next_offset.max(next_offset);
                 polled.batches.push(batch);
             }
-            Input::Found { topic, partition: number, start, low, stored, gap, recreated } => {
+            Input::Found { topic, topic_id, partition: number, start, low, stored, gap, recreated } => {
                 tracing::info!(source = %name, %topic, partition = number, start, low, stored, recreated, "found a partition");
                 let partition = self.partition(&topic, number, now);
                 (partition.at_end, partition.idle, partition.heard) = (None, false, now);
@@ -301,8 +306,8 @@ impl Source {
                     self.reader.assign(&topic, number, start);
                 } else {
                     (partition.found, partition.next_offset) = (Some(start), start);
-                    polled.found.push((key, start));
                 }
+                polled.found.push((key, start, topic_id));
             }
             Input::AtEnd { topic, partition: number, next_offset } => {
                 let partition = self.partition(&topic, number, now);

@@ -153,8 +153,8 @@ pub fn run(settings: &Settings, options: Options, shutdown: &AtomicBool) -> Resu
         } else if !step.more {
             polled = inputs.poll(now, if step.asking { Duration::ZERO } else { WAIT });
         }
-        for (partition, start) in polled.found {
-            engine.found(&mut shards, partition, start, None);
+        for (partition, start, topic_id) in polled.found {
+            engine.found(&mut shards, partition, start, topic_id);
             dirty = true;
         }
         for (partition, from, to) in polled.gaps {
@@ -169,7 +169,8 @@ pub fn run(settings: &Settings, options: Options, shutdown: &AtomicBool) -> Resu
         } else if !full && !step.more {
             polled.said.extend(inputs.silence(now, |source| engine.frontier(source)));
         }
-        let filled = fill_all(&mut engine, &mut shards, polled.batches);
+        let filled = !polled.batches.is_empty();
+        inputs.give_back(fill_all(&mut engine, &mut shards, polled.batches));
         if replaying && filled {
             crash.here("catch-up");
         }
@@ -262,8 +263,8 @@ impl Commits<'_> {
     }
 }
 
-/// Fills panes, with a thread for each shard that has something to do. False where there is nothing.
-pub(crate) fn fill_all(engine: &mut Engine, shards: &mut [Shard], batches: Vec<Batch>) -> bool {
+/// Fills panes, with a thread for each shard that has something to do. Gives the batches back.
+pub(crate) fn fill_all(engine: &mut Engine, shards: &mut [Shard], batches: Vec<Batch>) -> Vec<Batch> {
     let mut work: Vec<Vec<Batch>> = shards.iter().map(|_| Vec::new()).collect();
     for batch in batches {
         work[engine.admit(shards, &batch)].push(batch);
@@ -279,7 +280,7 @@ pub(crate) fn fill_all(engine: &mut Engine, shards: &mut [Shard], batches: Vec<B
             }
         });
     }
-    busy > 0
+    work.into_iter().flatten().collect()
 }
 
 /// A partition may end below the position that is committed: what lay between was deleted, or was no record but

@@ -276,7 +276,12 @@ impl Past {
                 }
                 said.extend(self.sources.iter_mut().flat_map(Source::silence));
             }
-            let filled = fill_all(&mut self.engine, &mut self.shards, batches);
+            let filled = !batches.is_empty();
+            for batch in fill_all(&mut self.engine, &mut self.shards, batches) {
+                if let Some(source) = self.sources.iter().find(|source| source.place == batch.source) {
+                    source.reader.give_back(batch);
+                }
+            }
             step = self.engine.advance(&mut self.shards, &said);
             self.sources.iter_mut().for_each(|source| source.hold(&step.ahead));
             watch(&mut self.engine);
@@ -323,7 +328,7 @@ impl Source {
         let connection = connection(&of.brokers, &of.properties);
         let mut until = system_time() - definition.idle_after - definition.lateness;
         let mut partitions = BTreeMap::new();
-        for mut extent in kafka::extents(&connection, &of.topics, range.from, range.to).map_err(failed)? {
+        for mut extent in kafka::extents(of.fetch, &connection, &of.topics, range.from, range.to).map_err(failed)? {
             let is_it = |key: &PartitionKey| {
                 key.source == of.name && key.topic == extent.topic && key.partition == extent.partition
             };
@@ -350,7 +355,7 @@ impl Source {
         let topics = of.topics.iter().filter(|topic| open.iter().any(|open| open.topic == **topic));
         let topics = topics.map(ToString::to_string).collect();
         let reading = Reading { source: place, connection, topics, start: Start::Latest, group: None };
-        let reader = Reader::start(reading, open).map_err(failed)?;
+        let reader = Reader::start(of.fetch, reading, open).map_err(failed)?;
         Ok(Source { place, name, reader, partitions, until, ended: false, error: None, heard: Instant::now() })
     }
 

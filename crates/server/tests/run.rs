@@ -6,7 +6,7 @@ use api::v1::watch_event::Event;
 use api::v1::{GetHistoryRequest, WatchRequest};
 use config::{File, Settings};
 use kafka::{Connection, Embedded, Input, Message, Publisher, Reader, Reading};
-use model::definition::Start;
+use model::definition::{Fetch, Start};
 use model::{Span, Time};
 use server::{Error, Options, Summary};
 use std::net::TcpListener;
@@ -121,7 +121,7 @@ fn published(brokers: &str, wanted: usize) -> Vec<String> {
         start: Start::Earliest,
         group: None,
     };
-    let mut reader = Reader::start(reading, Vec::new()).expect("good settings");
+    let mut reader = Reader::start(Fetch::Own, reading, Vec::new()).expect("good settings");
     let (mut ids, until) = (Vec::new(), Instant::now() + PATIENCE);
     while ids.len() < wanted {
         assert!(Instant::now() < until, "only {ids:?} came");
@@ -171,6 +171,30 @@ async fn records_become_transitions_and_a_restart_goes_on() {
     assert_eq!(all[..6], first);
     let distinct: std::collections::BTreeSet<&String> = all.iter().collect();
     assert_eq!(distinct.len(), all.len());
+}
+
+#[tokio::test]
+async fn another_may_read_after_a_restart() {
+    let embedded = Embedded::start(&[("m", 1), ("out", 1)]).expect("a broker");
+    let brokers = embedded.brokers();
+    let folder = tempfile::tempdir().expect("a folder");
+    let begin = beginning();
+    let check = async |by: Fetch, first: i64, values: &[i64], expected: &[&str]| {
+        produce(&brokers, begin, first, values);
+        let mut settings = settings(&brokers, folder.path(), &brokers);
+        settings.sources[0].fetch = by;
+        let running = start(settings);
+        assert_eq!(states(&running.address, expected.len()).await, expected);
+        let summary = running.stop();
+        assert_eq!(summary.sources[0].1.samples, first as u64 + values.len() as u64);
+        let kept = store::look(folder.path()).expect("a store").expect("a state").partitions;
+        kept.into_iter().find_map(|(_, record)| record.topic_id)
+    };
+    let told = check(Fetch::Own, 0, &[0, 100], &["CLEAR"]).await;
+    assert!(told.is_some());
+    // It tells no ids, and what is not told anew is not kept: the topic may have become another.
+    assert_eq!(check(Fetch::Librdkafka, 2, &[0], &["CLEAR", "CRITICAL"]).await, None);
+    assert_eq!(check(Fetch::Own, 3, &[0], &["CLEAR", "CRITICAL", "CLEAR"]).await, told);
 }
 
 #[tokio::test]

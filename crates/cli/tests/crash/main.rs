@@ -1,6 +1,7 @@
 //! The crash property, on a real broker: whatever kills the process, and wherever, the transitions topic
 //! without repeats of an id, the history and the states are those of the oracle, which never stops and is
-//! given the records and the committed journal of what the shell said.
+//! given the records and the committed journal of what the shell said. Who reads makes no difference to that, not even
+//! where another reads after a crash.
 //!
 //! `VITALSIGN_KILLS` sets how often processes are killed in all, `VITALSIGN_SEED` repeats a run's choices.
 
@@ -8,10 +9,11 @@ mod shop;
 
 use engine::state::Entry;
 use kafka::{Connection, Input, Reader, Reading};
-use model::definition::Start;
+use model::definition::{Fetch, Start};
 use model::record::Batch;
 use model::{Element, Reason, State, Transition};
 use shop::{Random, Writer};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -20,6 +22,14 @@ use std::time::{Duration, Instant};
 /// Fewer prove little.
 const LEAST_TRANSITIONS: usize = 200;
 const POINTS: [&str; 5] = ["after-commit", "mid-publish", "mid-points", "mid-block", "catch-up"];
+
+/// Who reads, as the configuration says it.
+#[derive(Clone, Copy, Debug)]
+enum Readers {
+    One(&'static str),
+    /// Another in each process.
+    InTurn,
+}
 
 /// One set of topics, one store, and what happened to the processes on them.
 struct Run {
@@ -32,6 +42,9 @@ struct Run {
     /// What a stream is published to: as batches, and as sliding windows.
     points: [String; 2],
     workers: usize,
+    readers: Readers,
+    /// How many processes there were.
+    started: Cell<usize>,
     hit: BTreeSet<String>,
 }
 
@@ -53,7 +66,7 @@ impl Drop for Process {
 }
 
 impl Run {
-    fn new(workers: usize) -> Run {
+    fn new(workers: usize, readers: Readers) -> Run {
         let broker = Connection { brokers: testkit::broker().brokers().to_owned(), properties: Vec::new() };
         let name = |what: &str| testkit::unique(&format!("crash-{what}"));
         let run = Run {
@@ -65,12 +78,13 @@ impl Run {
             transitions: name("transitions"),
             points: [name("points"), name("sliding")],
             workers,
+            readers,
+            started: Cell::new(0),
             hit: BTreeSet::new(),
         };
         let [points, sliding] = &run.points;
         let topics = [(&*run.metrics, 4), (&*run.events, 4), (&*run.transitions, 1), (points, 3), (sliding, 1)];
         kafka::create_topics(&run.broker, &topics).expect("topics");
-        std::fs::write(run.configuration(), run.text()).expect("a configuration");
         std::fs::create_dir(run.path("functions")).expect("a folder of functions");
         for (name, text) in shop::SCRIPTS {
             std::fs::write(run.path("functions").join(format!("{name}.rhai")), text).expect("a script");
@@ -88,6 +102,10 @@ impl Run {
 
     fn text(&self) -> String {
         let Run { metrics, later, events, transitions, points: [points, sliding], workers, .. } = self;
+        let reader = match self.readers {
+            Readers::One(reader) => reader,
+            Readers::InTurn => ["own", "librdkafka"][self.started.get() % 2],
+        };
         shop::CONFIGURATION
             .replace("BROKERS", &self.broker.brokers)
             .replace("METRICS", metrics)
@@ -96,12 +114,15 @@ impl Run {
             .replace("TRANSITIONS", transitions)
             .replace("POINTS", points)
             .replace("SLIDING", sliding)
+            .replace("FETCH", reader)
             .replace("WORKERS", &workers.to_string())
             .replace("STORE", &self.path("store").display().to_string())
     }
 
     /// Starts a process, which may kill itself at a point.
     fn start(&self, crash_at: Option<&str>, listen: &str) -> Process {
+        std::fs::write(self.configuration(), self.text()).expect("a configuration");
+        self.started.set(self.started.get() + 1);
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_vitalsign"));
         command.arg("run").arg(self.configuration()).args(["--listen", listen]);
@@ -167,7 +188,7 @@ impl Run {
             let source = usize::from(**topic != self.metrics && **topic != self.later);
             let reading =
                 Reading { source, connection, topics: vec![(*topic).to_owned()], start: Start::Earliest, group: None };
-            let mut reader = Reader::start(reading, Vec::new()).expect("a reader");
+            let mut reader = Reader::start(Fetch::Own, reading, Vec::new()).expect("a reader");
             let (mut open, mut ended) = (BTreeSet::new(), BTreeSet::new());
             let until = Instant::now() + Duration::from_secs(60);
             while open.is_empty() || open != ended {
@@ -222,9 +243,9 @@ struct Met {
     new: usize,
 }
 
-fn check(workers: usize, kills: usize, seed: u64, met: &mut Met) {
+fn check(workers: usize, readers: Readers, kills: usize, seed: u64, met: &mut Met) {
     let mut random = Random::new(seed ^ workers as u64);
-    let mut run = Run::new(workers);
+    let mut run = Run::new(workers, readers);
     let writer = Writer::start(&run.broker, &run.metrics, &run.later, &run.events, seed);
     for kill in 0..kills {
         let point = POINTS.get(kill % (POINTS.len() + 2)).copied();
@@ -265,7 +286,8 @@ fn check(workers: usize, kills: usize, seed: u64, met: &mut Met) {
     let journal: Vec<Entry> = store.journal().expect("a journal").into_iter().map(|(_, entry)| entry).collect();
     let records = run.read(&[&run.metrics, &run.later, &run.events]);
     let truth = scenario::truth::of(&settings, &records, &journal);
-    let what = format!("seed {seed}, {workers} workers, {kills} kills (log: {})", tail(&run.log()));
+    let what =
+        format!("seed {seed}, {workers} workers, read by {readers:?}, {kills} kills (log: {})", tail(&run.log()));
 
     let restored = store.restore().expect("what was kept");
     let elements = restored.elements.iter().map(|(element, _)| element);
@@ -395,8 +417,8 @@ fn what_is_killed_goes_on_as_if_nothing_had_happened() {
     let kills = number("VITALSIGN_KILLS", 21) as usize;
     println!("seed {seed}, {kills} kills");
     let mut met = Met::default();
-    for workers in [1, 2, 4] {
-        check(workers, kills.div_ceil(3), seed, &mut met);
+    for (workers, readers) in [(1, Readers::One("own")), (2, Readers::InTurn), (4, Readers::One("librdkafka"))] {
+        check(workers, readers, kills.div_ceil(3), seed, &mut met);
     }
     let Met { kills, published_twice, points_published, points_twice, transitions, late, out_of_order, .. } = met;
     let Met { idle, new, .. } = met;

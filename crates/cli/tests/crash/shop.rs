@@ -26,6 +26,7 @@ sources:
     lateness: 1s
     idle_after: 1s
     start: earliest
+    fetch: FETCH
   happenings:
     topics: [EVENTS]
     format: events
@@ -35,6 +36,7 @@ sources:
     lateness: 500ms
     idle_after: 1s
     start: earliest
+    fetch: FETCH
 streams:
   load:
     source: metrics

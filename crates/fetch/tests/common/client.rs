@@ -2,16 +2,12 @@
 //! library, so that a mistake in ours is not made on both sides.
 
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
-use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
-    EndTxnRequest, FindCoordinatorRequest, GroupId, InitProducerIdRequest, MetadataRequest, OffsetFetchRequest,
-    ProduceRequest, RequestHeader, ResponseHeader, TopicName, TransactionalId,
+    AddPartitionsToTxnRequest, CreateTopicsRequest, DeleteTopicsRequest, EndTxnRequest, FindCoordinatorRequest,
+    InitProducerIdRequest, MetadataRequest, ProduceRequest, RequestHeader, ResponseHeader, TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use kafka_protocol::records::{
@@ -103,22 +99,6 @@ impl Client {
         assert_eq!(response.responses[0].error_code, 0, "{response:?}");
     }
 
-    pub(crate) fn create_partitions(&mut self, name: &str, count: i32) {
-        let topic =
-            CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(count).with_assignments(None);
-        let request = CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
-        let response = self.call(1, &request);
-        assert_eq!(response.results[0].error_code, 0, "{response:?}");
-    }
-
-    pub(crate) fn delete_records_before(&mut self, name: &str, partition: i32, offset: i64) {
-        let before = DeleteRecordsPartition::default().with_partition_index(partition).with_offset(offset);
-        let topic = DeleteRecordsTopic::default().with_name(topic_name(name)).with_partitions(vec![before]);
-        let request = DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
-        let response = self.call(1, &request);
-        assert_eq!(response.topics[0].partitions[0].error_code, 0, "{response:?}");
-    }
-
     /// Produces all as one batch, to one partition.
     pub(crate) fn produce(&mut self, topic: &str, partition: i32, records: &[Record]) {
         self.produce_in(None, topic, partition, records);
@@ -139,21 +119,6 @@ impl Client {
             let response = client.call(7, &request);
             (response.responses[0].partition_responses[0].error_code, ())
         });
-    }
-
-    /// The offset that a group has committed.
-    pub(crate) fn committed(&mut self, group: &str, topic: &str) -> i64 {
-        self.insist("the group's coordinator", |client| {
-            let request = FindCoordinatorRequest::default().with_key(text(group));
-            (client.call(2, &request).error_code, ())
-        });
-        let topic = OffsetFetchRequestTopic::default().with_name(topic_name(topic)).with_partition_indexes(vec![0]);
-        let request = OffsetFetchRequest::default().with_group_id(GroupId(text(group))).with_topics(Some(vec![topic]));
-        self.insist("committed offsets", |client| {
-            let response = client.call(5, &request);
-            let offset = response.topics.first().map_or(-1, |topic| topic.partitions[0].committed_offset);
-            (response.error_code, offset)
-        })
     }
 
     /// A producer of transactions.

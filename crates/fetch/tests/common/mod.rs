@@ -1,22 +1,15 @@
 //! What the tests of reading share.
 
 // Each test program uses its share of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub(crate) mod client;
+mod inputs;
 
-use fetch::{Connection, Input, Reader, Reading};
-use model::definition::Start;
-use std::borrow::Cow;
-use std::time::{Duration, Instant};
+pub(crate) use inputs::{at_end, position, reading, records};
 
-/// Looks for news five times a second, so that tests need not wait for them.
-pub(crate) fn reading(brokers: &str, topics: &[&str], start: Start) -> Reading {
-    let properties = vec![("topic.metadata.refresh.interval.ms".to_owned(), "200".to_owned())];
-    let connection = Connection { brokers: brokers.to_owned(), properties };
-    let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
-    Reading { source: 0, connection, topics, start, group: None }
-}
+use fetch::{Input, Reader, Reading};
+use inputs::read_until;
 
 /// The same with more properties.
 pub(crate) fn with(mut reading: Reading, properties: &[(&str, &str)]) -> Reading {
@@ -25,50 +18,7 @@ pub(crate) fn with(mut reading: Reading, properties: &[(&str, &str)]) -> Reading
     reading
 }
 
-/// Everything up to the first input that is looked for, and what came together with it. Partitions are read as
-/// soon as they are found.
-pub(crate) fn until(reader: &mut Reader, mut found: impl FnMut(&Input) -> bool) -> Vec<Input> {
-    let deadline = Instant::now() + Duration::from_secs(40);
-    let mut seen = Vec::new();
-    while Instant::now() < deadline {
-        let inputs = reader.poll(Duration::from_millis(200));
-        let mut done = false;
-        for input in inputs {
-            if let Input::Found { topic, partition, start, .. } = &input {
-                reader.assign(topic, *partition, *start);
-            }
-            done |= found(&input);
-            seen.push(input);
-        }
-        if done {
-            return seen;
-        }
-    }
-    panic!("it did not come; this did: {seen:#?}")
-}
-
-/// Looks for the end of any partition at an offset.
-pub(crate) fn at_end(offset: i64) -> impl FnMut(&Input) -> bool {
-    move |input| matches!(input, Input::AtEnd { next_offset, .. } if *next_offset == offset)
-}
-
-/// The records in text: offset, key, value, headers.
-pub(crate) fn records(inputs: &[Input]) -> Vec<String> {
-    let mut lines = Vec::new();
-    for input in inputs {
-        let Input::Batch(batch) = input else { continue };
-        for (place, index) in batch.records.iter().enumerate() {
-            let record = batch.record(place);
-            let mut line = format!("{} {}={}", index.offset, text(record.key), text(record.value));
-            for (name, value) in record.headers() {
-                line += &format!(" {}={}", String::from_utf8_lossy(name), text(value));
-            }
-            lines.push(line);
-        }
-    }
-    lines
-}
-
-fn text(bytes: Option<&[u8]>) -> Cow<'_, str> {
-    bytes.map_or("null".into(), String::from_utf8_lossy)
+/// Everything up to the first input that is looked for, and what came together with it.
+pub(crate) fn until(reader: &mut Reader, found: impl FnMut(&Input) -> bool) -> Vec<Input> {
+    read_until(reader, |reader, wait| reader.poll(wait), Reader::assign, found)
 }

@@ -1,15 +1,16 @@
 //! Finds the topics and partitions of a source, and where reading them begins. It asks the brokers and waits for
 //! their answers, which may take seconds: on a thread and a client of its own, so that reading never waits.
 
+use super::worker::Client;
+use crate::Input;
 use crate::connection::Voice;
 use crate::extent::first_at;
-use crate::worker::Client;
-use crate::{Input, Position};
 use crossbeam_channel::{Receiver, Sender};
+use fetch::topics::{Begin, Log, Origin, Topic};
 use model::definition::Start;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -52,8 +53,7 @@ pub(crate) struct Finder {
     /// Asks. Without a group, and without fetches that would hold up its questions.
     pub(crate) asking: Client,
     pub(crate) topics: Vec<Topic>,
-    pub(crate) stored: HashMap<(Arc<str>, i32), i64>,
-    pub(crate) start: Start,
+    pub(crate) begin: Begin,
     /// Between two looks while all is well.
     pub(crate) interval: Duration,
     pub(crate) questions: Receiver<Question>,
@@ -61,31 +61,8 @@ pub(crate) struct Finder {
     pub(crate) stop: Arc<AtomicBool>,
 }
 
-/// One topic of the source.
-pub(crate) struct Topic {
-    name: Arc<str>,
-    partitions: BTreeSet<i32>,
-    /// The brokers have said once whether it exists. What they name later has come later, and is read from its
-    /// beginning.
-    answered: bool,
-    /// For how many looks in a row it has not existed.
-    absent: u32,
-    /// It has gone, and what comes under its name is another topic.
-    gone: bool,
-}
-
 /// The caller has gone; there is nobody to tell.
 struct Ended;
-
-impl Topic {
-    pub(crate) fn new(name: &str) -> Topic {
-        Topic { name: Arc::from(name), partitions: BTreeSet::new(), answered: false, absent: 0, gone: false }
-    }
-}
-
-pub(crate) fn stored(positions: Vec<Position>) -> HashMap<(Arc<str>, i32), i64> {
-    positions.into_iter().map(|position| ((position.topic, position.partition), position.next_offset)).collect()
-}
 
 impl Finder {
     /// Runs until the reader ends.
@@ -147,7 +124,10 @@ impl Finder {
         match found.error().map(RDKafkaErrorCode::from) {
             None => {}
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                return self.absent(place).map(|()| None);
+                if self.topics[place].absent() {
+                    self.tell(Input::Missing { topic: name })?;
+                }
+                return Ok(None);
             }
             Some(code) => return Ok(Some(Trouble { what: format!("topic `{name}`: {code}"), detail: None })),
         }
@@ -157,22 +137,6 @@ impl Finder {
         self.present(place, &led, &all, with_lag)
     }
 
-    fn absent(&mut self, place: usize) -> Result<(), Ended> {
-        let topic = &mut self.topics[place];
-        topic.absent += 1;
-        topic.answered = true;
-        // A broker that has just come up may not know all topics yet: a topic that we read is gone only when it
-        // is missed twice.
-        let gone = !topic.partitions.is_empty() && topic.absent >= 2;
-        let news = (gone && !topic.gone) || (topic.partitions.is_empty() && topic.absent == 1);
-        topic.gone |= gone;
-        if news {
-            let topic = topic.name.clone();
-            self.tell(Input::Missing { topic })?;
-        }
-        Ok(())
-    }
-
     fn present(
         &mut self,
         place: usize,
@@ -180,17 +144,9 @@ impl Finder {
         all: &BTreeSet<i32>,
         with_lag: bool,
     ) -> Result<Option<Trouble>, Ended> {
-        let topic = &mut self.topics[place];
-        let name = topic.name.clone();
-        topic.absent = 0;
-        // Partitions are never taken away from a topic: it is another.
-        if !topic.partitions.is_subset(all) {
-            topic.gone = true;
-        }
-        let recreated = topic.gone;
-        if recreated {
-            topic.partitions.clear();
-        }
+        let name = self.topics[place].name.clone();
+        // librdkafka tells no ids.
+        let Some(origin) = self.topics[place].present([0; 16], all) else { return Ok(None) };
         let mut trouble = None;
         for partition in all {
             let known = self.topics[place].partitions.contains(partition);
@@ -198,9 +154,9 @@ impl Finder {
                 let what = format!("partition {partition} of topic `{name}` has no leader");
                 trouble.get_or_insert(Trouble { what, detail: None });
             } else if !known {
-                match self.begin(&name, *partition, recreated, !self.topics[place].answered) {
+                match self.begin(place, *partition, origin) {
                     Ok((found, high)) => {
-                        self.topics[place].partitions.insert(*partition);
+                        self.topics[place].told(*partition);
                         self.tell(found)?;
                         self.tell(Input::Lag { topic: name.clone(), partition: *partition, high })?;
                     }
@@ -220,48 +176,21 @@ impl Finder {
                 return Err(Ended);
             }
         }
-        let topic = &mut self.topics[place];
-        if all.is_subset(&topic.partitions) {
-            topic.answered = true;
-            topic.gone = false;
-        }
+        self.topics[place].looked(all);
         Ok(trouble)
     }
 
     /// Where reading a partition begins, and the log's end.
-    fn begin(
-        &self,
-        topic: &Arc<str>,
-        partition: i32,
-        recreated: bool,
-        first: bool,
-    ) -> Result<(Input, i64), KafkaError> {
-        let (low, high) = self.asking.fetch_watermarks(topic, partition, ANSWER)?;
-        let stored = self.stored.get(&(topic.clone(), partition)).copied();
-        let found = |start: i64, stored: bool, gap: Option<(i64, i64)>, recreated: bool| Input::Found {
-            topic: topic.clone(),
-            partition,
-            start,
-            low,
-            stored,
-            gap,
-            recreated,
+    fn begin(&self, place: usize, partition: i32, origin: Origin) -> Result<(Input, i64), KafkaError> {
+        let topic = &self.topics[place];
+        let (low, high) = self.asking.fetch_watermarks(&topic.name, partition, ANSWER)?;
+        let at_time = match self.begin.start {
+            Start::At(time) if self.begin.by_time(origin) => {
+                Some(first_at(&self.asking, &topic.name, partition, time, high, ANSWER)?)
+            }
+            _ => None,
         };
-        let input = match stored {
-            _ if recreated => found(low, true, None, true),
-            Some(next) if next > high => found(low, true, None, true),
-            Some(next) if next < low => found(low, true, Some((next, low)), false),
-            Some(next) => found(next, true, None, false),
-            None if !first || !self.stored.is_empty() => found(low, false, None, false),
-            None => match self.start {
-                Start::Earliest => found(low, false, None, false),
-                Start::Latest => found(high, false, None, false),
-                Start::At(time) => {
-                    found(first_at(&self.asking, topic, partition, time, high, ANSWER)?, false, None, false)
-                }
-            },
-        };
-        Ok((input, high))
+        Ok((self.begin.found(topic, partition, origin, Log { low, high, at_time }), high))
     }
 
     fn answer(&self, open: &mut Vec<Question>) -> Result<(), Ended> {

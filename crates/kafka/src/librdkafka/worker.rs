@@ -3,20 +3,18 @@
 //! Each partition has a queue of its own in librdkafka: an end of partition and an error then say whose they are
 //! (rdkafka's events do not name the topic), and the records of a partition come in one run.
 
+use super::WAITING_BYTES;
+use super::finder::{Finding, Question, Trouble};
+use super::queue::Queue;
 use crate::Input;
 use crate::connection::Voice;
-use crate::finder::{Finding, Question, Trouble};
-use crate::reader::WAITING_BYTES;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, never, select};
 use model::Time;
 use model::record::Batch;
-use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message as _, Timestamp};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -36,14 +34,6 @@ pub(crate) enum Command {
     Assign { topic: Arc<str>, partition: i32, next_offset: i64 },
     Pause { topic: Arc<str>, partition: i32, paused: bool },
     Commit(TopicPartitionList),
-}
-
-/// What an input takes of the memory for what waits.
-pub(crate) fn weight(input: &Input) -> usize {
-    match input {
-        Input::Batch(batch) => batch.buffer.len() + size_of_val(batch.records.as_slice()),
-        _ => 0,
-    }
 }
 
 /// The reading thread.
@@ -79,7 +69,7 @@ pub(crate) struct Ends {
 struct Partition {
     topic: Arc<str>,
     number: i32,
-    queue: PartitionQueue<Voice>,
+    queue: Queue,
     /// Something may lie in the queue.
     ready: Arc<AtomicBool>,
     /// The first offset that has not been read.
@@ -134,7 +124,7 @@ impl Worker {
     fn hand_over(&mut self) -> bool {
         self.tell_health();
         while let Some(input) = self.backlog.pop_front() {
-            let bytes = weight(&input);
+            let bytes = input.weight();
             self.ends.waiting.fetch_add(bytes, Ordering::Relaxed);
             match self.ends.outgoing.try_send(input) {
                 Ok(()) => {}
@@ -174,6 +164,12 @@ impl Worker {
                 if let Err(error) = done {
                     tracing::warn!(%error, %topic, partition, paused, "a partition could not be paused or resumed");
                 }
+                // An end that is taken from a queue counts as a record there, and a partition that was paused at its
+                // end would go on one record too far.
+                let is_it = |of: &&Partition| of.topic == topic && of.number == partition;
+                if !paused && let Some(next_offset) = self.partitions.iter().find(is_it).map(|of| of.next_offset) {
+                    self.assign(topic, partition, next_offset);
+                }
             }
             Command::Commit(offsets) => {
                 if self.commits
@@ -188,17 +184,17 @@ impl Worker {
     fn assign(&mut self, topic: Arc<str>, number: i32, next_offset: i64) {
         self.release(&topic, number);
         // Before the assignment: records that have come already would lie in the common queue.
-        let Some(mut queue) = self.consumer.split_partition_queue(&topic, number) else {
-            tracing::error!(%topic, number, "librdkafka has no queue for this partition");
-            return;
-        };
         let ready = Arc::new(AtomicBool::new(true));
         let (flag, wake) = (ready.clone(), self.wake.clone());
-        queue.set_nonempty_callback(move || {
+        let nonempty = move || {
             flag.store(true, Ordering::Release);
             // Full: the thread wakes anyway.
             let _ = wake.try_send(());
-        });
+        };
+        let Some(queue) = Queue::split(&self.consumer, &topic, number, nonempty) else {
+            tracing::error!(%topic, number, "librdkafka has no queue for this partition");
+            return;
+        };
         let mut list = TopicPartitionList::new();
         let assigned = list
             .add_partition_offset(&topic, number, Offset::Offset(next_offset))
@@ -241,8 +237,9 @@ impl Worker {
         let Some(partition) = self.partitions.iter_mut().find(is_it) else { return };
         if partition.next_offset > high {
             self.release(&topic, number);
-            let (start, stored, gap, recreated) = (low, true, None, true);
-            self.backlog.push_back(Input::Found { topic, partition: number, start, low, stored, gap, recreated });
+            let (topic_id, start, stored, gap, recreated) = (None, low, true, None, true);
+            let partition = number;
+            self.backlog.push_back(Input::Found { topic, topic_id, partition, start, low, stored, gap, recreated });
             return;
         }
         if partition.next_offset < low {
@@ -256,7 +253,8 @@ impl Worker {
     /// Reads what lies in the queues. How long to wait for events before reading again.
     fn read(&mut self) -> Duration {
         let count = self.partitions.len();
-        let mut bytes = self.ends.waiting.load(Ordering::Relaxed);
+        let waiting = self.ends.waiting.load(Ordering::Relaxed);
+        let mut bytes = waiting;
         let mut wait = IDLE;
         for turn in 0..count {
             let place = (self.first + turn) % count;
@@ -269,7 +267,7 @@ impl Worker {
                 if self.read_partition(place) {
                     wait = Duration::ZERO;
                 }
-                bytes += self.backlog.back().map_or(0, weight);
+                bytes = waiting + self.backlog.iter().map(Input::weight).sum::<usize>();
             }
         }
         wait
@@ -277,54 +275,54 @@ impl Worker {
 
     /// True when something may be left in the queue.
     fn read_partition(&mut self, place: usize) -> bool {
-        let Worker { source, partitions, backlog, ends, consumer, .. } = self;
+        let Worker { source, partitions, backlog, ends, .. } = self;
         let Partition { topic, number, queue, ready, next_offset, trouble } = &mut partitions[place];
         let since = Instant::now();
         let mut batch: Option<Batch> = None;
-        let mut more = false;
-        while let Some(event) = queue.poll(Duration::ZERO) {
-            let error = match event {
-                Ok(message) => {
+        let mut bytes = 0;
+        let mut more = true;
+        while more && bytes < BATCH_BYTES && since.elapsed() < BATCH_TIME {
+            more = false;
+            for message in queue.take() {
+                more = true;
+                let Some(error) = message.error() else {
                     *trouble = None;
                     // Nothing comes twice, whatever a pause or a seek has left in a queue.
                     if message.offset() >= *next_offset {
                         *next_offset = message.offset() + 1;
-                        let batch = batch.get_or_insert_with(|| Batch::new(*source, topic.clone(), *number, now()));
-                        push(batch, &message);
-                    }
-                    let full = batch.as_ref().is_some_and(|batch| batch.buffer.len() >= BATCH_BYTES);
-                    if full || since.elapsed() >= BATCH_TIME {
-                        ready.store(true, Ordering::Relaxed);
-                        more = true;
-                        break;
+                        let filling = batch.get_or_insert_with(|| Batch::new(*source, topic.clone(), *number, now()));
+                        message.push_to(filling);
+                        if filling.buffer.len() >= BATCH_BYTES {
+                            bytes += filling.buffer.len();
+                            backlog.extend(batch.take().map(Input::Batch));
+                        }
                     }
                     continue;
-                }
-                Err(error) => error,
-            };
-            backlog.extend(batch.take().map(Input::Batch));
-            match error {
-                KafkaError::PartitionEOF(_) => {
-                    *trouble = None;
-                    // Never back: the message that names the end may be missing.
-                    *next_offset = consumer.context().take_end().unwrap_or(0).max(*next_offset);
-                    let (topic, partition, next_offset) = (topic.clone(), *number, *next_offset);
-                    backlog.push_back(Input::AtEnd { topic, partition, next_offset });
-                }
-                KafkaError::MessageConsumption(
-                    RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
-                ) => {
-                    // Fails only when the finder has ended, and then so do we.
-                    let _ = ends.questions.send(Question { topic: topic.clone(), partition: *number });
-                }
-                error => {
-                    let what = format!("partition {number} of topic `{topic}` cannot be read");
-                    let code = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
-                    *trouble = Some(Trouble { what, detail: Some(code) });
+                };
+                backlog.extend(batch.take().map(Input::Batch));
+                match error {
+                    RDKafkaErrorCode::PartitionEOF => {
+                        *trouble = None;
+                        // What lies between the last record and the end, such as a transaction's marks, is read too.
+                        *next_offset = message.offset().max(*next_offset);
+                        let (topic, partition, next_offset) = (topic.clone(), *number, *next_offset);
+                        backlog.push_back(Input::AtEnd { topic, partition, next_offset });
+                    }
+                    RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                        // Fails only when the finder has ended, and then so do we.
+                        let _ = ends.questions.send(Question { topic: topic.clone(), partition: *number });
+                    }
+                    error => {
+                        let what = format!("partition {number} of topic `{topic}` cannot be read");
+                        *trouble = Some(Trouble { what, detail: Some(error.to_string()) });
+                    }
                 }
             }
         }
         backlog.extend(batch.map(Input::Batch));
+        if more {
+            ready.store(true, Ordering::Relaxed);
+        }
         more
     }
 }
@@ -332,19 +330,4 @@ impl Worker {
 fn now() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
-}
-
-fn push(batch: &mut Batch, message: &BorrowedMessage<'_>) {
-    let timestamp = message.timestamp();
-    let appended = matches!(timestamp, Timestamp::LogAppendTime(_));
-    let headers = message.headers();
-    let count = headers.map_or(0, Headers::count);
-    let headers = (0..count).filter_map(|place| {
-        let headers = headers?;
-        // rdkafka panics on a name that is not UTF-8. A hostile record must not stop the source: it loses that
-        // header.
-        let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(place))).ok().flatten()?;
-        Some((header.key, header.value))
-    });
-    batch.push(message.offset(), timestamp.to_millis(), appended, message.key(), message.payload(), headers);
 }

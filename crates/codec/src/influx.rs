@@ -93,7 +93,7 @@ impl InfluxPlan {
             *at += 1;
         }
         skip_spaces(text, at);
-        let time = self.time(text, at)?.or(message.time).ok_or_else(no_time)?;
+        let time = self.time(text, at)?.or(message.time()).ok_or_else(no_time)?;
         for sample in &mut out.samples[first..] {
             sample.time = time;
         }
@@ -105,9 +105,10 @@ impl InfluxPlan {
         if ends(text, start) {
             return Ok(None);
         }
-        let Some((decimal, end)) = Decimal::read_whole(text, start) else {
+        let Some((decimal, length)) = Decimal::read_whole(&text[start..]) else {
             return broken(text, start, "a time and the end of the line");
         };
+        let end = start + length;
         *at = end;
         skip_spaces(text, at);
         if !ends(text, *at) {
@@ -156,7 +157,7 @@ fn plain_header(text: &[u8], at: &mut usize, out: &mut Decoded) -> Option<(Range
     loop {
         // In turn there come a comma, and the first equals sign behind it. A space ends the header.
         let in_key = count % 2 == 1;
-        end = find(text, end, |word| {
+        end += find(&text[end..], |word| {
             let equals = if in_key { equal(word, b'=') } else { 0 };
             below(word, b' ' + 1) | equal(word, b',') | equal(word, b'\\') | equals
         });
@@ -186,7 +187,8 @@ fn value(text: &[u8], at: &mut usize, key: &[u8], out: &mut Decoded) -> Result<O
     };
     let start = *at;
     // Most values are numbers as JSON writes them, or whole ones.
-    if let Some((decimal, end)) = Decimal::read(text, start) {
+    if let Some((decimal, length)) = Decimal::read(&text[start..]) {
+        let end = start + length;
         let value = match (text.get(end), text.get(end + 1)) {
             (None | Some(b',' | b' '), _) => decimal.value().map(|value| (value, end)),
             (Some(b'i'), None | Some(b',' | b' ')) => decimal.integer().map(|whole| (whole as f64, end + 1)),
@@ -234,8 +236,9 @@ fn broken<T>(text: &[u8], at: usize, wanted: &str) -> Result<T, Fault> {
 fn token<'a>(text: &'a [u8], at: &mut usize, stops: &[u8]) -> &'a [u8] {
     let start = *at;
     loop {
-        *at =
-            find(text, *at, |word| below(word, b' ' + 1) | equal(word, b',') | equal(word, b'=') | equal(word, b'\\'));
+        *at += find(text.get(*at..).unwrap_or_default(), |word| {
+            below(word, b' ' + 1) | equal(word, b',') | equal(word, b'=') | equal(word, b'\\')
+        });
         let Some(byte) = text.get(*at) else { break };
         match byte {
             b'\n' | b'\r' if ends(text, *at) => break,
@@ -260,7 +263,7 @@ fn ends(text: &[u8], at: usize) -> bool {
 
 /// Appends the text without the backslashes that stand before one of `special`.
 fn unescape(raw: &[u8], special: &[u8], out: &mut Decoded) {
-    if find(raw, 0, |word| below(word, 1) | equal(word, b'\\')) == raw.len() {
+    if find(raw, |word| below(word, 1) | equal(word, b'\\')) == raw.len() {
         return out.text(raw);
     }
     let mut rest = raw;

@@ -164,6 +164,7 @@ impl Decoded {
         self.reject(fault.reason, || fault.detail);
     }
 
+    #[inline]
     fn rejected(&self) -> u64 {
         self.rejects.iter().map(|reject| u64::from(reject.count)).sum()
     }

@@ -22,6 +22,7 @@ mod quantile;
 mod shard;
 pub mod state;
 mod sum;
+mod table;
 mod windows;
 
 pub use baselines::Lived;

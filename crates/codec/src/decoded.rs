@@ -201,7 +201,9 @@ impl Decoded {
     #[inline]
     pub(crate) fn again(&mut self, range: Range<u32>) -> Result<(), Fault> {
         self.written += range.len();
-        self.room()?;
+        if !self.has_room() {
+            return Err(no_room());
+        }
         self.bytes.extend_from_within(range.start as usize..range.end as usize);
         Ok(())
     }
@@ -209,16 +211,22 @@ impl Decoded {
     /// Appends a sample whose key begins at `start` and ends here. A value that is not finite is refused.
     #[inline]
     pub(crate) fn sample(&mut self, start: u32, time: Time, value: f64, kind: Kind) -> Result<(), Fault> {
-        self.room()?;
-        let series = start..self.place();
+        if !self.has_room() {
+            return Err(no_room());
+        }
         if value.is_finite() {
-            self.samples.push(Sample { series, time, value, kind });
+            self.samples.push(Sample { series: start..self.place(), time, value, kind });
         } else {
-            let name = shorten(&self.bytes[start as usize..]);
-            self.bytes.truncate(start as usize);
-            self.reject(Reason::NotFinite, || format!("value of `{name}` is {value}"));
+            self.not_finite(start, value);
         }
         Ok(())
+    }
+
+    #[cold]
+    fn not_finite(&mut self, start: u32, value: f64) {
+        let name = shorten(&self.bytes[start as usize..]);
+        self.bytes.truncate(start as usize);
+        self.reject(Reason::NotFinite, || format!("value of `{name}` is {value}"));
     }
 
     /// How many bytes were written for the record, or would be if none were taken back.
@@ -229,11 +237,7 @@ impl Decoded {
     /// Fails where the record has unfolded to more than may be held for it.
     #[inline]
     pub(crate) fn room(&self) -> Result<(), Fault> {
-        if self.has_room() {
-            return Ok(());
-        }
-        let detail = format!("unfolds to more than {MAX_UNFOLDED_BYTES} bytes");
-        Err(Fault { reason: Reason::Oversized, detail, whole: true })
+        if self.has_room() { Ok(()) } else { Err(no_room()) }
     }
 
     /// Whether the record has unfolded to no more than may be held for it.
@@ -242,6 +246,12 @@ impl Decoded {
         // Ranges are of 32 bits: a buffer that is never cleared must not outgrow them.
         self.unfolded() <= MAX_UNFOLDED_BYTES && self.bytes.len() <= u32::MAX as usize / 2
     }
+}
+
+#[cold]
+fn no_room() -> Fault {
+    let detail = format!("unfolds to more than {MAX_UNFOLDED_BYTES} bytes");
+    Fault { reason: Reason::Oversized, detail, whole: true }
 }
 
 /// Why something cannot be used.

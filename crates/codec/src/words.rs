@@ -50,6 +50,16 @@ pub(crate) fn string_end(word: u64) -> u64 {
     below(word ^ (ONES * 0x02), b'"' - 1) | equal(word, b'\\')
 }
 
+/// Marks all spaces, control characters, commas, equals signs and backslashes, and nothing else.
+#[inline]
+pub(crate) fn line_marks(word: u64) -> u64 {
+    // Seven bits and a number less than 128 never reach into the byte above.
+    let low = word & !HIGHS;
+    let other = |byte: u8| (low ^ (ONES * u64::from(byte))) + !HIGHS;
+    let above_space = low + ONES * (0x80 - 0x21);
+    !(above_space & other(b',') & other(b'=') & other(b'\\') | word) & HIGHS
+}
+
 /// Whether all bytes are ASCII.
 #[inline]
 pub(crate) fn ascii(word: u64) -> bool {
@@ -101,6 +111,10 @@ mod tests {
             let found = find(&text, |word| equal(word, b',') | below(word, 0x21));
             prop_assert_eq!(found, place(|byte| *byte == b',' || *byte < 0x21));
             prop_assert_eq!(find(&text, string_end), place(|byte| *byte < 0x20 || b"\"\\".contains(byte)));
+            for (place, byte) in text.iter().take(8).enumerate() {
+                let marked = line_marks(first(&text)) >> (8 * place) & 0x80 != 0;
+                prop_assert_eq!(marked, *byte < 0x21 || b",=\\".contains(byte));
+            }
         }
 
         #[test]

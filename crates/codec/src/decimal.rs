@@ -52,68 +52,69 @@ pub(crate) struct Decimal {
     negative: bool,
     /// All digits as one whole number.
     digits: u64,
-    /// How many of them stand behind the point.
+    /// How many of them stand behind the point; more than there are powers, where that is not all: there is an
+    /// exponent, or the digits have overflowed.
     places: u8,
-    /// Whether that is all: there is no exponent, and the digits have not overflowed.
-    whole: bool,
 }
 
+/// The places of a number that its digits alone do not tell.
+const UNKNOWN: u8 = u8::MAX;
+
 impl Decimal {
-    /// Reads the number that begins here as JSON writes it, and gives the place behind it.
-    #[inline]
-    pub(crate) fn read(text: &[u8], at: usize) -> Option<(Decimal, usize)> {
-        let negative = text.get(at) == Some(&b'-');
-        let start = at + usize::from(negative);
-        let (mut digits, mut at) = run(text, start, 0);
-        if at == start || text[start] == b'0' && at > start + 1 {
+    /// Reads the number that the text begins with as JSON writes it, and gives its length.
+    #[inline(always)]
+    pub(crate) fn read(text: &[u8]) -> Option<(Decimal, usize)> {
+        let (negative, rest) = signed(text);
+        let Run { mut digits, count, mut next, mut behind } = run(rest, 0);
+        if count == 0 || rest[0] == b'0' && count > 1 {
             return None;
         }
-        let (mut places, mut count) = (0, at - start);
-        if text.get(at) == Some(&b'.') {
-            let point = at + 1;
-            (digits, at) = run(text, point, digits);
-            places = at - point;
-            count += places;
+        let mut places = 0;
+        if next == b'.' {
+            let fraction = run(behind.get(1..)?, digits);
+            Run { digits, count: places, next, behind } = fraction;
             if places == 0 {
                 return None;
             }
         }
-        let mut whole = count < POWERS.len();
-        if let Some(b'e' | b'E') = text.get(at) {
-            whole = false;
-            let power = at + 1 + usize::from(matches!(text.get(at + 1), Some(b'+' | b'-')));
-            (_, at) = run(text, power, 0);
-            if at == power {
+        let mut known = count + places < POWERS.len();
+        if let b'e' | b'E' = next {
+            known = false;
+            let power = match &behind[1..] {
+                [b'+' | b'-', power @ ..] => power,
+                power => power,
+            };
+            let power = run(power, 0);
+            if power.count == 0 {
                 return None;
             }
+            behind = power.behind;
         }
-        Some((Decimal { negative, digits, places: places as u8, whole }, at))
+        let places = if known { places as u8 } else { UNKNOWN };
+        Some((Decimal { negative, digits, places }, text.len() - behind.len()))
     }
 
-    /// Reads digits alone, after a minus perhaps, and gives the place behind them.
+    /// Reads digits alone, after a minus perhaps, and gives their length.
     #[inline]
-    pub(crate) fn read_whole(text: &[u8], at: usize) -> Option<(Decimal, usize)> {
-        let negative = text.get(at) == Some(&b'-');
-        let start = at + usize::from(negative);
-        let (digits, end) = run(text, start, 0);
-        let decimal = Decimal { negative, digits, places: 0, whole: end - start < POWERS.len() };
-        (end > start).then_some((decimal, end))
+    pub(crate) fn read_whole(text: &[u8]) -> Option<(Decimal, usize)> {
+        let (negative, rest) = signed(text);
+        let Run { digits, count, behind, .. } = run(rest, 0);
+        let places = if count < POWERS.len() { 0 } else { UNKNOWN };
+        (count > 0).then_some((Decimal { negative, digits, places }, text.len() - behind.len()))
     }
 
     /// The nearest double: both digits and power are doubles themselves, so that one division rounds right.
     #[inline]
     pub(crate) fn value(self) -> Option<f64> {
-        if !self.whole || self.digits > 1 << 53 {
-            return None;
-        }
-        let size = self.digits as i64 as f64 / POWERS[usize::from(self.places)] as i64 as f64;
+        let power = *POWERS.get(usize::from(self.places)).filter(|_| self.digits <= 1 << 53)?;
+        let size = self.digits as i64 as f64 / power as i64 as f64;
         Some(if self.negative { -size } else { size })
     }
 
     /// As a whole number.
     #[inline]
     pub(crate) fn integer(self) -> Option<i64> {
-        let size = i64::try_from(self.digits).ok().filter(|_| self.whole && self.places == 0)?;
+        let size = i64::try_from(self.digits).ok().filter(|_| self.places == 0)?;
         Some(if self.negative { -size } else { size })
     }
 
@@ -121,29 +122,48 @@ impl Decimal {
     #[inline]
     pub(crate) fn time(self, unit: TimeUnit) -> Option<Time> {
         let TimeUnit::Power(power) = unit else { return None };
-        let power = usize::try_from(power).ok().filter(|_| self.whole)?;
-        let places = usize::from(self.places);
-        let size = match power.checked_sub(places) {
-            Some(power) => self.digits.checked_mul(POWERS[power])?,
-            None => self.digits / POWERS[places - power],
+        let behind = power - i64::from(self.places);
+        let size = match POWERS.get(behind.unsigned_abs() as usize)? {
+            power if behind >= 0 => self.digits.checked_mul(*power)?,
+            power => self.digits / power,
         };
         let nanos = i64::try_from(size).ok()?;
         Some(Time::from_nanos(if self.negative { -nanos } else { nanos }))
     }
 }
 
-/// Reads the digits that begin here behind those already read. The number wraps around, which its caller sees
-/// from how many there are.
+/// Whether a minus stands first, and what is behind it.
 #[inline]
-fn run(text: &[u8], mut at: usize, mut number: u64) -> (u64, usize) {
-    loop {
-        let (count, digits) = words::digits(words::load(text, at));
-        number = number.wrapping_mul(POWERS[count]).wrapping_add(digits);
-        at += count;
-        if count < 8 {
-            return (number, at);
-        }
+fn signed(text: &[u8]) -> (bool, &[u8]) {
+    match text {
+        [b'-', behind @ ..] => (true, behind),
+        _ => (false, text),
     }
+}
+
+/// Digits in a row.
+struct Run<'a> {
+    /// As one whole number with those before them. It wraps around, which is to be seen from how many there are.
+    digits: u64,
+    count: usize,
+    /// The byte behind them; zero at the end.
+    next: u8,
+    behind: &'a [u8],
+}
+
+/// Reads the digits that begin here behind those already read.
+#[inline(always)]
+fn run(text: &[u8], before: u64) -> Run<'_> {
+    let mut word = words::first(text);
+    let (mut more, digits) = words::digits(word);
+    let (mut digits, mut count) = (before.wrapping_mul(POWERS[more]).wrapping_add(digits), more);
+    while more == 8 {
+        word = words::load(text, count);
+        let (after, last) = words::digits(word);
+        (digits, more) = (digits.wrapping_mul(POWERS[after]).wrapping_add(last), after);
+        count += more;
+    }
+    Run { digits, count, next: (word >> (8 * more)) as u8, behind: &text[count..] }
 }
 
 /// Times as most programs write them, 2026-03-01T12:00:00.5Z; nothing for all others, be they right or wrong.
@@ -167,11 +187,11 @@ fn utc(text: &[u8]) -> Option<Time> {
     let nanos = match rest {
         b"Z" => 0,
         [b'.', fraction @ .., b'Z'] if (1..=9).contains(&fraction.len()) => {
-            let (nanos, end) = run(fraction, 0, 0);
-            if end < fraction.len() {
+            let Run { digits, count, .. } = run(fraction, 0);
+            if count < fraction.len() {
                 return None;
             }
-            nanos as i64 * POWERS[9 - fraction.len()] as i64
+            digits as i64 * POWERS[9 - fraction.len()] as i64
         }
         _ => return None,
     };
@@ -261,7 +281,7 @@ mod tests {
             "2024-02-28T23:59:59.25Z".parse().ok(),
             "usual times go the short way"
         );
-        assert_eq!(Decimal::read(b"1234.5", 0).and_then(|(decimal, _)| decimal.value()), Some(1234.5));
+        assert_eq!(Decimal::read(b"1234.5").and_then(|(decimal, _)| decimal.value()), Some(1234.5));
     }
 
     proptest! {
@@ -276,10 +296,10 @@ mod tests {
         #[test]
         fn what_is_taken_apart_is_what_the_text_says(text in "-?[0-9]{1,22}(\\.[0-9]{0,22})?([eE][+-]?[0-9]{0,3})?[,i]?") {
             let json = |text: &str| serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok();
-            match Decimal::read(text.as_bytes(), 0) {
+            match Decimal::read(text.as_bytes()) {
                 None => prop_assert!(!json(text.trim_end_matches([',', 'i']))),
-                Some((decimal, end)) => {
-                    let text = &text[..end];
+                Some((decimal, length)) => {
+                    let text = &text[..length];
                     prop_assert!(json(text), "{}", text);
                     let bits = |value: f64| value.to_bits();
                     prop_assert!(decimal.value().is_none_or(|value| number(text).map(bits) == Some(bits(value))));

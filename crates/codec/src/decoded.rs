@@ -11,7 +11,7 @@ use std::sync::Arc;
 const MAX_UNFOLDED_BYTES: usize = 64 << 20;
 
 /// Between the parts of a raw series key: a byte that UTF-8 never holds.
-const SEPARATOR: u8 = 0xFF;
+pub(crate) const SEPARATOR: u8 = 0xFF;
 
 /// What was found in records since the last `clear`.
 #[derive(Debug, Default)]
@@ -97,6 +97,7 @@ pub fn series(raw: &[u8]) -> (Arc<str>, Labels) {
 
 impl Decoded {
     /// Forgets everything but the memory it holds.
+    #[inline]
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.samples.clear();
@@ -105,6 +106,7 @@ impl Decoded {
     }
 
     /// The bytes of a range.
+    #[inline]
     pub fn slice(&self, range: &Range<u32>) -> &[u8] {
         &self.bytes[range.start as usize..range.end as usize]
     }
@@ -146,7 +148,7 @@ impl Decoded {
     pub(crate) fn attempt(&mut self, decode: impl FnOnce(&mut Decoded) -> Option<()>) -> bool {
         let samples = self.samples.len();
         // Where `room` is about to end, the other way alone knows when.
-        let done = decode(self).is_some() && self.unfolded() < MAX_UNFOLDED_BYTES / 2;
+        let done = decode(self).is_some() && self.has_room() && self.unfolded() < MAX_UNFOLDED_BYTES / 2;
         if !done {
             self.bytes.truncate(self.start);
             self.samples.truncate(samples);
@@ -162,6 +164,7 @@ impl Decoded {
         self.reject(fault.reason, || fault.detail);
     }
 
+    #[inline]
     fn rejected(&self) -> u64 {
         self.rejects.iter().map(|reject| u64::from(reject.count)).sum()
     }
@@ -198,7 +201,9 @@ impl Decoded {
     #[inline]
     pub(crate) fn again(&mut self, range: Range<u32>) -> Result<(), Fault> {
         self.written += range.len();
-        self.room()?;
+        if !self.has_room() {
+            return Err(no_room());
+        }
         self.bytes.extend_from_within(range.start as usize..range.end as usize);
         Ok(())
     }
@@ -206,16 +211,22 @@ impl Decoded {
     /// Appends a sample whose key begins at `start` and ends here. A value that is not finite is refused.
     #[inline]
     pub(crate) fn sample(&mut self, start: u32, time: Time, value: f64, kind: Kind) -> Result<(), Fault> {
-        self.room()?;
-        let series = start..self.place();
+        if !self.has_room() {
+            return Err(no_room());
+        }
         if value.is_finite() {
-            self.samples.push(Sample { series, time, value, kind });
+            self.samples.push(Sample { series: start..self.place(), time, value, kind });
         } else {
-            let name = shorten(&self.bytes[start as usize..]);
-            self.bytes.truncate(start as usize);
-            self.reject(Reason::NotFinite, || format!("value of `{name}` is {value}"));
+            self.not_finite(start, value);
         }
         Ok(())
+    }
+
+    #[cold]
+    fn not_finite(&mut self, start: u32, value: f64) {
+        let name = shorten(&self.bytes[start as usize..]);
+        self.bytes.truncate(start as usize);
+        self.reject(Reason::NotFinite, || format!("value of `{name}` is {value}"));
     }
 
     /// How many bytes were written for the record, or would be if none were taken back.
@@ -226,16 +237,21 @@ impl Decoded {
     /// Fails where the record has unfolded to more than may be held for it.
     #[inline]
     pub(crate) fn room(&self) -> Result<(), Fault> {
-        // Ranges are of 32 bits: a buffer that is never cleared must not outgrow them.
-        if self.unfolded() > MAX_UNFOLDED_BYTES || self.bytes.len() > u32::MAX as usize / 2 {
-            return Err(Fault {
-                reason: Reason::Oversized,
-                detail: format!("unfolds to more than {MAX_UNFOLDED_BYTES} bytes"),
-                whole: true,
-            });
-        }
-        Ok(())
+        if self.has_room() { Ok(()) } else { Err(no_room()) }
     }
+
+    /// Whether the record has unfolded to no more than may be held for it.
+    #[inline]
+    pub(crate) fn has_room(&self) -> bool {
+        // Ranges are of 32 bits: a buffer that is never cleared must not outgrow them.
+        self.unfolded() <= MAX_UNFOLDED_BYTES && self.bytes.len() <= u32::MAX as usize / 2
+    }
+}
+
+#[cold]
+fn no_room() -> Fault {
+    let detail = format!("unfolds to more than {MAX_UNFOLDED_BYTES} bytes");
+    Fault { reason: Reason::Oversized, detail, whole: true }
 }
 
 /// Why something cannot be used.

@@ -5,11 +5,12 @@
 //! know to be good, it leaves to the other way, which says what is wrong.
 
 use crate::decimal::{TimeUnit, number};
+use crate::decoded::SEPARATOR;
 use crate::json::KindPlan;
 use crate::mapping::{Label, LabelSource, MAX_TIME_BYTES, TimePlan, write_beside};
 use crate::pointer::{Part, Pointer, Template};
 use crate::scan::{Found, MAX_WANTED, Span, Wanted};
-use crate::{Decoded, Kind, Message};
+use crate::{Decoded, Kind, Message, Sample};
 use model::Time;
 use std::sync::Arc;
 
@@ -23,29 +24,28 @@ const MAX_NAME_BYTES: usize = 4 << 10;
 /// A plan in which values have become numbers of what a scan finds.
 pub(crate) struct Direct {
     wanted: Arc<Wanted>,
-    /// Name and value; at least one.
-    values: Vec<(Vec<Piece>, usize)>,
-    labels: Vec<DirectLabel>,
+    /// At least one.
+    values: Vec<DirectValue>,
+    /// Each with its separators and its name.
+    labels: Vec<Vec<Piece>>,
     time: Option<usize>,
     unit: TimeUnit,
     kind: DirectKind,
 }
 
+struct DirectValue {
+    value: usize,
+    name: Vec<Piece>,
+    /// The name and all labels, as nearly all documents have them.
+    key: Vec<Piece>,
+}
+
 /// A piece of a text.
+#[derive(Clone)]
 enum Piece {
-    Text(String),
+    Text(Vec<u8>),
     Value(usize),
-}
-
-struct DirectLabel {
-    /// The name between separators.
-    name: Vec<u8>,
-    source: Source,
-}
-
-enum Source {
-    Document(Vec<Piece>),
-    Beside(LabelSource),
+    Beside(Box<LabelSource>),
 }
 
 enum DirectKind {
@@ -67,7 +67,7 @@ impl Compiler {
 
     fn pieces(&mut self, template: &Template) -> Option<Vec<Piece>> {
         let piece = |part: &Part| match part {
-            Part::Text(text) => Some(Piece::Text(text.clone())),
+            Part::Text(text) => Some(Piece::Text(text.clone().into_bytes())),
             Part::Pointer(pointer) => self.value(pointer).map(Piece::Value),
             Part::Last => None,
         };
@@ -84,19 +84,26 @@ impl Direct {
         kind: &KindPlan,
     ) -> Option<Direct> {
         let mut compiler = Compiler { wanted: Wanted::new(), uses: 0 };
-        let values: Option<Vec<(Vec<Piece>, usize)>> =
-            values.iter().map(|(name, value)| Some((compiler.pieces(name)?, compiler.value(value)?))).collect();
+        let name_bytes: usize = labels.iter().map(|label| label.name.len()).sum();
         let label = |label: &Label| {
-            let name = [b"\xFF", label.name.as_bytes(), b"\xFF"].concat();
-            let source = match &label.source {
-                LabelSource::Template(template) => Source::Document(compiler.pieces(template)?),
+            let mut pieces = vec![Piece::Text([&[SEPARATOR], label.name.as_bytes(), &[SEPARATOR]].concat())];
+            match &label.source {
+                LabelSource::Template(template) => join(&mut pieces, &compiler.pieces(template)?),
                 LabelSource::Members(_) => return None,
-                beside => Source::Beside(beside.clone()),
-            };
-            Some(DirectLabel { name, source })
+                beside => pieces.push(Piece::Beside(Box::new(beside.clone()))),
+            }
+            Some(pieces)
         };
-        let labels: Option<Vec<DirectLabel>> = labels.iter().map(label).collect();
-        let (values, labels) = (values?, labels?);
+        let labels: Option<Vec<Vec<Piece>>> = labels.iter().map(label).collect();
+        let labels = labels?;
+        let value = |(name, value): &(Template, Pointer)| {
+            let name = compiler.pieces(name)?;
+            let mut key = Vec::new();
+            [&name].into_iter().chain(&labels).for_each(|pieces| join(&mut key, pieces));
+            Some(DirectValue { value: compiler.value(value)?, name, key })
+        };
+        let values: Option<Vec<DirectValue>> = values.iter().map(value).collect();
+        let values = values?;
         let time_value = match &time.pointer {
             None => None,
             Some(pointer) => Some(compiler.value(pointer)?),
@@ -105,7 +112,6 @@ impl Direct {
             KindPlan::Constant(kind) => DirectKind::Constant(*kind),
             KindPlan::Word(pointer, words) => DirectKind::Word(compiler.value(pointer)?, words.clone()),
         };
-        let name_bytes: usize = labels.iter().map(|label| label.name.len()).sum();
         let few = compiler.uses <= MAX_USES && name_bytes <= MAX_NAME_BYTES;
         few.then_some(Direct {
             wanted: Arc::new(compiler.wanted),
@@ -121,53 +127,69 @@ impl Direct {
     /// taken back.
     pub(crate) fn decode(&self, message: &Message<'_>, out: &mut Decoded) -> Option<()> {
         let text = message.value;
-        let mut found = [Found::Missing; MAX_WANTED];
-        self.find(text, out, &mut found)?;
-        let time = self.time(&found, message)?;
-        let kind = self.kind(&found, text)?;
+        if text.len() > MAX_BYTES || !out.shape.read(&self.wanted, text) {
+            self.scan(text, out)?;
+        }
+        let time = self.time(&out.shape.found, message)?;
+        let kind = self.kind(&out.shape.found, text)?;
         let mut any = false;
-        for (name, value) in &self.values {
-            let value = match found[*value] {
+        for DirectValue { value, name, key } in &self.values {
+            let value = match out.shape.found[*value] {
                 Found::Missing if self.values.len() > 1 => continue,
-                Found::Number(span, decimal) => decimal.value().or_else(|| number(str(text, span)?))?,
-                Found::Text(span) => number(str(text, span)?)?,
+                Found::Number(span, decimal) => decimal.value().or_else(|| finite(text, span))?,
+                Found::Text(span) => finite(text, span)?,
                 _ => return None,
             };
-            let start = out.place();
-            if !value.is_finite() || !fill(name, &found, text, out) || out.place() == start {
+            let start = out.bytes.len();
+            if !fill(key, message, out) {
+                out.bytes.truncate(start);
+                self.fill_name_and_labels(name, message, out)?;
+            }
+            if out.bytes.get(start).is_none_or(|first| *first == SEPARATOR) {
                 return None;
             }
-            for label in &self.labels {
-                write_label(label, &found, message, out);
-            }
-            out.sample(start, time, value, kind).ok()?;
+            out.samples.push(Sample { series: start as u32..out.place(), time, value, kind });
             any = true;
         }
         any.then_some(())
     }
 
-    /// Finds the wanted values: by the shape of the document before, otherwise by a scan.
-    fn find(&self, text: &[u8], out: &mut Decoded, found: &mut [Found; MAX_WANTED]) -> Option<()> {
+    /// Finds the wanted values in a document that is not of the shape of the one before.
+    #[inline(never)]
+    fn scan(&self, text: &[u8], out: &mut Decoded) -> Option<()> {
         if text.len() > MAX_BYTES {
             return None;
         }
-        if out.shape.read(&self.wanted, text, found).is_some() {
-            return Some(());
-        }
-        *found = [Found::Missing; MAX_WANTED];
         std::str::from_utf8(text).ok()?;
-        out.shape.scan(&self.wanted, text, found)
+        out.shape.scan(&self.wanted, text)
+    }
+
+    /// Appends a key without the labels that have no value.
+    #[inline(never)]
+    fn fill_name_and_labels(&self, name: &[Piece], message: &Message<'_>, out: &mut Decoded) -> Option<()> {
+        if !fill(name, message, out) {
+            return None;
+        }
+        for label in &self.labels {
+            let start = out.bytes.len();
+            if !fill(label, message, out) {
+                out.bytes.truncate(start);
+            }
+        }
+        Some(())
     }
 
     fn time(&self, found: &[Found; MAX_WANTED], message: &Message<'_>) -> Option<Time> {
-        let Some(number) = self.time else { return message.time };
+        let Some(number) = self.time else { return message.time() };
+        if let Found::Number(_, decimal) = found[number]
+            && let Some(time) = decimal.time(self.unit)
+        {
+            return Some(time);
+        }
         match found[number] {
-            Found::Missing | Found::Null => message.time,
+            Found::Missing | Found::Null => message.time(),
             Found::Number(span, _) | Found::Text(span) if span.end() - span.start() > MAX_TIME_BYTES => None,
-            Found::Number(span, decimal) => {
-                decimal.time(self.unit).or_else(|| self.unit.read(str(message.value, span)?))
-            }
-            Found::Text(span) => self.unit.read(str(message.value, span)?),
+            Found::Number(span, _) | Found::Text(span) => self.unit.read(str(message.value, span)?),
             Found::Boolean(_) => None,
         }
     }
@@ -184,32 +206,37 @@ impl Direct {
     }
 }
 
-/// Appends a label; takes it back where it has no value.
-fn write_label(label: &DirectLabel, found: &[Found; MAX_WANTED], message: &Message<'_>, out: &mut Decoded) {
-    let start = out.bytes.len();
-    out.text(&label.name);
-    let written = match &label.source {
-        Source::Document(pieces) => fill(pieces, found, message.value, out),
-        Source::Beside(source) => write_beside(source, message, out),
-    };
-    if !written {
-        out.bytes.truncate(start);
+/// Appends a text; says whether all of it was there.
+#[inline(always)]
+fn fill(pieces: &[Piece], message: &Message<'_>, out: &mut Decoded) -> bool {
+    for piece in pieces {
+        let piece = match piece {
+            Piece::Text(text) => text,
+            Piece::Value(number) => match out.shape.found[*number].span() {
+                Some(span) => &message.value[span.start()..span.end()],
+                None => return false,
+            },
+            Piece::Beside(source) if write_beside(source, message, out) => continue,
+            Piece::Beside(_) => return false,
+        };
+        out.bytes.extend_from_slice(piece);
+    }
+    true
+}
+
+/// Appends pieces to others, so that there are no two constant ones side by side.
+fn join(pieces: &mut Vec<Piece>, more: &[Piece]) {
+    for piece in more {
+        match (pieces.last_mut(), piece) {
+            (Some(Piece::Text(text)), Piece::Text(more)) => text.extend_from_slice(more),
+            _ => pieces.push(piece.clone()),
+        }
     }
 }
 
-/// Appends a text; says whether all of it was there.
-fn fill(pieces: &[Piece], found: &[Found; MAX_WANTED], text: &[u8], out: &mut Decoded) -> bool {
-    pieces.iter().all(|piece| {
-        let piece = match piece {
-            Piece::Text(text) => text.as_bytes(),
-            Piece::Value(number) => match found[*number].span() {
-                Some(span) => &text[span.start()..span.end()],
-                None => return false,
-            },
-        };
-        out.bytes.extend_from_slice(piece);
-        true
-    })
+/// The number in the text of a document, if it is finite.
+fn finite(text: &[u8], span: Span) -> Option<f64> {
+    number(str(text, span)?).filter(|value| value.is_finite())
 }
 
 fn str(text: &[u8], span: Span) -> Option<&str> {

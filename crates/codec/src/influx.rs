@@ -6,7 +6,7 @@
 use crate::decimal::{Decimal, TimeUnit, number};
 use crate::decoded::{Fault, shorten};
 use crate::mapping::{keep, no_time, not_wanted};
-use crate::words::{below, equal, find};
+use crate::words::{find, first, line_marks};
 use crate::{Decoded, Decoder, Kind, Message, Plan, Settings};
 use model::{Reason, Time};
 use std::ops::Range;
@@ -71,7 +71,7 @@ impl InfluxPlan {
             return broken(text, *at, "a space and fields");
         }
         skip_spaces(text, at);
-        let first = out.samples.len();
+        let first_sample = out.samples.len();
         loop {
             let key = token(text, at, b",= ");
             if key.is_empty() || text.get(*at) != Some(&b'=') {
@@ -93,8 +93,8 @@ impl InfluxPlan {
             *at += 1;
         }
         skip_spaces(text, at);
-        let time = self.time(text, at)?.or(message.time).ok_or_else(no_time)?;
-        for sample in &mut out.samples[first..] {
+        let time = self.time(text, at)?.or(message.time()).ok_or_else(no_time)?;
+        for sample in &mut out.samples[first_sample..] {
             sample.time = time;
         }
         Ok(())
@@ -105,9 +105,10 @@ impl InfluxPlan {
         if ends(text, start) {
             return Ok(None);
         }
-        let Some((decimal, end)) = Decimal::read_whole(text, start) else {
+        let Some((decimal, length)) = Decimal::read_whole(&text[start..]) else {
             return broken(text, start, "a time and the end of the line");
         };
+        let end = start + length;
         *at = end;
         skip_spaces(text, at);
         if !ends(text, *at) {
@@ -151,30 +152,35 @@ fn header(text: &[u8], at: &mut usize, out: &mut Decoded) -> Result<(Range<u32>,
 /// Does as `header` for one without a backslash, or nothing at all: such a header is a key already, but for the
 /// separators. It gives up on whatever is broken, too.
 fn plain_header(text: &[u8], at: &mut usize, out: &mut Decoded) -> Option<(Range<u32>, Range<u32>)> {
+    let line = text.get(*at..)?;
     let mut places = [0; 2 * MAX_PLAIN_TAGS];
-    let (mut count, mut part, mut end) = (0, *at, *at);
-    loop {
+    let (mut count, mut part) = (0, 0);
+    let (mut word, mut marks, mut behind) = (0, 0, 0);
+    let end = loop {
+        while marks == 0 {
+            word = first(line.get(behind..)?);
+            marks = line_marks(word);
+            behind += 8;
+        }
+        let bit = marks.trailing_zeros();
+        marks &= marks - 1;
+        let (place, byte) = (behind - 8 + bit as usize / 8, (word >> (bit - 7)) as u8);
         // In turn there come a comma, and the first equals sign behind it. A space ends the header.
         let in_key = count % 2 == 1;
-        end = find(text, end, |word| {
-            let equals = if in_key { equal(word, b'=') } else { 0 };
-            below(word, b' ' + 1) | equal(word, b',') | equal(word, b'\\') | equals
-        });
-        let byte = *text.get(end)?;
-        if end == part || byte != b' ' && byte != if in_key { b'=' } else { b',' } || in_key && byte == b' ' {
-            return None;
+        match byte {
+            b'=' if !in_key => continue,
+            b'=' if place > part => {}
+            b',' if place > part && !in_key => {}
+            b' ' if place > part && !in_key => break place,
+            _ => return None,
         }
-        if byte == b' ' {
-            break;
-        }
-        *places.get_mut(count)? = end - *at;
-        (count, end) = (count + 1, end + 1);
-        part = end;
-    }
+        *places.get_mut(count)? = place;
+        (count, part) = (count + 1, place + 1);
+    };
     let places = &places[..count];
-    let range = out.keyed(&text[*at..end], places);
+    let range = out.keyed(&line[..end], places);
     let tags = range.start + places.first().map_or(range.len(), |place| *place) as u32;
-    *at = end;
+    *at += end;
     Some((range.start..tags, tags..range.end))
 }
 
@@ -186,7 +192,8 @@ fn value(text: &[u8], at: &mut usize, key: &[u8], out: &mut Decoded) -> Result<O
     };
     let start = *at;
     // Most values are numbers as JSON writes them, or whole ones.
-    if let Some((decimal, end)) = Decimal::read(text, start) {
+    if let Some((decimal, length)) = Decimal::read(&text[start..]) {
+        let end = start + length;
         let value = match (text.get(end), text.get(end + 1)) {
             (None | Some(b',' | b' '), _) => decimal.value().map(|value| (value, end)),
             (Some(b'i'), None | Some(b',' | b' ')) => decimal.integer().map(|whole| (whole as f64, end + 1)),
@@ -234,8 +241,7 @@ fn broken<T>(text: &[u8], at: usize, wanted: &str) -> Result<T, Fault> {
 fn token<'a>(text: &'a [u8], at: &mut usize, stops: &[u8]) -> &'a [u8] {
     let start = *at;
     loop {
-        *at =
-            find(text, *at, |word| below(word, b' ' + 1) | equal(word, b',') | equal(word, b'=') | equal(word, b'\\'));
+        *at += find(text.get(*at..).unwrap_or_default(), line_marks);
         let Some(byte) = text.get(*at) else { break };
         match byte {
             b'\n' | b'\r' if ends(text, *at) => break,
@@ -255,12 +261,16 @@ fn skip_spaces(text: &[u8], at: &mut usize) {
 
 /// Whether the line ends here, with LF, CR LF, or the record.
 fn ends(text: &[u8], at: usize) -> bool {
-    matches!(text.get(at..), None | Some([] | [b'\n', ..] | [b'\r'] | [b'\r', b'\n', ..]))
+    match text.get(at) {
+        None | Some(b'\n') => true,
+        Some(b'\r') => matches!(text.get(at + 1), None | Some(b'\n')),
+        Some(_) => false,
+    }
 }
 
 /// Appends the text without the backslashes that stand before one of `special`.
 fn unescape(raw: &[u8], special: &[u8], out: &mut Decoded) {
-    if find(raw, 0, |word| below(word, 1) | equal(word, b'\\')) == raw.len() {
+    if !raw.contains(&b'\\') {
         return out.text(raw);
     }
     let mut rest = raw;

@@ -104,11 +104,16 @@ impl Decoder for JsonPlan {
         {
             return Ok(());
         }
-        documents(message, out, |root, out| self.document(root, message, out))
+        self.documents(message, out)
     }
 }
 
 impl JsonPlan {
+    #[inline(never)]
+    fn documents(&self, message: &Message<'_>, out: &mut Decoded) -> Result<(), Fault> {
+        documents(message, out, |root, out| self.document(root, message, out))
+    }
+
     fn document(&self, root: Json<'_>, message: &Message<'_>, out: &mut Decoded) -> Result<(), Fault> {
         let mut any = false;
         for (name, value) in &self.values {

@@ -82,8 +82,13 @@ struct Message<'a> {
     record: &'a Record<'a>,
     /// Its value: at least a byte, at most `max_record_bytes`.
     value: &'a [u8],
+}
+
+impl Message<'_> {
     /// The record's own time.
-    time: Option<Time>,
+    fn time(&self) -> Option<Time> {
+        self.record.timestamp_ms.and_then(Time::from_millis)
+    }
 }
 
 impl Format {
@@ -126,6 +131,7 @@ impl Format {
 
     /// Adds to `out` what the record holds: samples, events, and what of it cannot be used. It never
     /// adds nothing.
+    #[inline]
     pub fn decode(&self, topic: &str, record: &Record<'_>, out: &mut Decoded) {
         let value = match record.value {
             None => return out.reject(Reason::Null, || "null value".to_owned()),
@@ -136,8 +142,7 @@ impl Format {
             }
             Some(value) => value,
         };
-        let time = record.timestamp_ms.and_then(Time::from_millis);
-        out.record(|out| self.decoder.decode(&Message { topic, record, value, time }, out));
+        out.record(|out| self.decoder.decode(&Message { topic, record, value }, out));
     }
 }
 

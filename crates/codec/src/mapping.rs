@@ -82,7 +82,7 @@ impl TimePlan {
     pub(crate) fn read<'a>(&self, root: Json<'a>, met: &Met<'a>, message: &Message<'_>) -> Result<Time, Fault> {
         let json = self.pointer.as_ref().and_then(|pointer| pointer.get(root, met));
         match json.filter(|json| json.kind() != NodeKind::Null) {
-            None => message.time.ok_or_else(no_time),
+            None => message.time().ok_or_else(no_time),
             Some(json) => {
                 let scalar = matches!(json.kind(), NodeKind::Number | NodeKind::Plain | NodeKind::Escaped);
                 let short = json.raw().len() <= MAX_TIME_BYTES;

@@ -34,7 +34,7 @@ pub(crate) fn plan(settings: &Settings) -> Plan {
 impl Decoder for OtlpPlan {
     fn decode(&self, message: &Message<'_>, out: &mut Decoded) -> Result<(), Fault> {
         for resource_metrics in children(message.value, 1) {
-            self.resource_metrics(resource_metrics?, message.time, out)?;
+            self.resource_metrics(resource_metrics?, message.time(), out)?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@
 
 use crate::decimal::Decimal;
 use crate::tape::escape;
-use crate::words::{ascii, below, equal, find, load};
+use crate::words::{ascii, find, load, string_end};
 
 /// How many values may be wanted of a document.
 pub(crate) const MAX_WANTED: usize = 16;
@@ -46,8 +46,10 @@ enum Then {
 }
 
 /// A value that was wanted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(u8)]
 pub(crate) enum Found {
+    #[default]
     Missing,
     Null,
     Boolean(Span),
@@ -237,7 +239,8 @@ impl Scan<'_> {
             }
             b'-' | b'0'..=b'9' => {
                 let start = self.at;
-                let (decimal, end) = Decimal::read(self.text, start)?;
+                let (decimal, length) = Decimal::read(&self.text[start..])?;
+                let end = start + length;
                 self.at = end;
                 let span = Span::new(start, end);
                 (self.seen)(Scalar { number, text: false }, span);
@@ -285,9 +288,9 @@ impl Scan<'_> {
     #[inline]
     fn string(&mut self) -> Option<(Span, bool)> {
         let start = self.at;
-        let text = string(self.text, start)?;
-        self.at = text.end + 1;
-        Some((Span::new(start, text.end), text.plain))
+        let text = string(&self.text[start..])?;
+        self.at = start + text.length + 1;
+        Some((Span::new(start, start + text.length), text.plain))
     }
 
     fn word(&mut self, word: &[u8]) -> Option<Span> {
@@ -331,8 +334,8 @@ impl Scan<'_> {
 
 /// What is said of a string without looking at it again.
 pub(crate) struct StringEnd {
-    /// The place of its last quote.
-    pub(crate) end: usize,
+    /// How many bytes stand before its last quote.
+    pub(crate) length: usize,
     /// Whether it has no escapes.
     pub(crate) plain: bool,
     /// Whether it is known to be ASCII.
@@ -340,21 +343,26 @@ pub(crate) struct StringEnd {
 }
 
 /// Reads a string behind its first quote.
-#[inline]
-pub(crate) fn string(text: &[u8], mut at: usize) -> Option<StringEnd> {
-    let (mut plain, mut seen) = (true, 0);
-    loop {
-        at = find(text, at, |word| {
-            seen |= word;
-            below(word, 0x20) | equal(word, b'"') | equal(word, b'\\')
-        });
-        match text.get(at)? {
-            b'"' => return Some(StringEnd { end: at, plain, ascii: ascii(seen) }),
-            b'\\' => {
-                plain = false;
-                at += escape(&text[at..])?.1;
-            }
-            _ => return None,
-        }
+#[inline(always)]
+pub(crate) fn string(text: &[u8]) -> Option<StringEnd> {
+    let mut seen = 0;
+    let length = find(text, |word| {
+        seen |= word;
+        string_end(word)
+    });
+    match text.get(length)? {
+        b'"' => Some(StringEnd { length, plain: true, ascii: ascii(seen) }),
+        b'\\' => escaped(text, length),
+        _ => None,
     }
+}
+
+/// Reads a string whose first escape stands here.
+#[inline(never)]
+fn escaped(text: &[u8], mut at: usize) -> Option<StringEnd> {
+    while text.get(at)? == &b'\\' {
+        at += escape(&text[at..])?.1;
+        at += find(text.get(at..)?, string_end);
+    }
+    (text[at] == b'"').then_some(StringEnd { length: at, plain: false, ascii: false })
 }

@@ -47,16 +47,27 @@ pub(crate) struct Row {
 struct Pane {
     start: Time,
     end: Time,
-    count: Vec<u32>,
-    last: Vec<(Time, f64)>,
+    /// What every row has, side by side, so that a sample touches little memory.
+    heads: Vec<Head>,
     sum: Vec<i128>,
     /// Sums that left the narrow range.
     wide: HashMap<u32, ExactSum>,
-    minimum: Vec<f64>,
-    maximum: Vec<f64>,
+    /// The least and the greatest value.
+    extremes: Vec<(f64, f64)>,
     values: Vec<Values>,
     samples: Vec<Vec<(Time, f64)>>,
 }
+
+/// How many samples a row has, and the last of them.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    count: u32,
+    last: (Time, f64),
+}
+
+/// The head and the extremes of a row without samples.
+const EMPTY: (Head, (f64, f64)) =
+    (Head { count: 0, last: (Time::MIN, f64::NEG_INFINITY) }, (f64::INFINITY, f64::NEG_INFINITY));
 
 /// The summary of some samples of one series, or of one instance.
 #[derive(Clone, Debug)]
@@ -73,12 +84,13 @@ pub(crate) struct Summary {
 
 impl Default for Summary {
     fn default() -> Summary {
+        let (Head { last, .. }, (minimum, maximum)) = EMPTY;
         Summary {
             count: 0,
             sum: ExactSum::default(),
-            minimum: f64::INFINITY,
-            maximum: f64::NEG_INFINITY,
-            last: (Time::MIN, f64::NEG_INFINITY),
+            minimum,
+            maximum,
+            last,
             values: Values::default(),
             first_pane: Time::MAX,
         }
@@ -95,27 +107,33 @@ impl Pane {
         Pane {
             start,
             end,
-            count: Vec::new(),
-            last: Vec::new(),
+            heads: Vec::new(),
             sum: Vec::new(),
             wide: HashMap::new(),
-            minimum: Vec::new(),
-            maximum: Vec::new(),
+            extremes: Vec::new(),
             values: Vec::new(),
             samples: Vec::new(),
         }
     }
 
+    fn holds(&self, time: Time) -> bool {
+        self.start <= time && time < self.end
+    }
+
+    /// How many samples a row has.
+    fn count(&self, row: u32) -> u32 {
+        self.heads.get(row as usize).map_or(0, |head| head.count)
+    }
+
     /// Makes room for this many rows.
+    #[cold]
     fn grow(&mut self, rows: usize, needs: Needs) {
-        self.count.resize(rows, 0);
-        self.last.resize(rows, Summary::default().last);
+        self.heads.resize(rows, EMPTY.0);
         if needs.sum {
             self.sum.resize(rows, 0);
         }
         if needs.extremes {
-            self.minimum.resize(rows, f64::INFINITY);
-            self.maximum.resize(rows, f64::NEG_INFINITY);
+            self.extremes.resize(rows, EMPTY.1);
         }
         if needs.values {
             self.values.resize_with(rows, Values::default);
@@ -127,20 +145,21 @@ impl Pane {
 
     fn add(&mut self, row: u32, time: Time, value: f64, needs: Needs) {
         let place = row as usize;
-        self.count[place] += 1;
-        if later((time, value), self.last[place]) {
-            self.last[place] = (time, value);
+        let head = &mut self.heads[place];
+        head.count += 1;
+        if later((time, value), head.last) {
+            head.last = (time, value);
         }
         if needs.sum {
-            let term = sum::narrow(value).and_then(|term| self.sum[place].checked_add(term));
-            match term {
-                Some(sum) => self.sum[place] = sum,
-                None => self.wide.entry(row).or_default().add(value),
+            let sum = &mut self.sum[place];
+            match sum::narrow(value).and_then(|term| sum.checked_add(term)) {
+                Some(more) => *sum = more,
+                None => self.add_wide(row, value),
             }
         }
         if needs.extremes {
-            self.minimum[place] = self.minimum[place].min(value);
-            self.maximum[place] = self.maximum[place].max(value);
+            let (minimum, maximum) = &mut self.extremes[place];
+            (*minimum, *maximum) = (minimum.min(value), maximum.max(value));
         }
         if needs.values {
             self.values[place].add(value);
@@ -150,13 +169,18 @@ impl Pane {
         }
     }
 
+    #[cold]
+    fn add_wide(&mut self, row: u32, value: f64) {
+        self.wide.entry(row).or_default().add(value);
+    }
+
     fn merge_into(&self, row: u32, summary: &mut Summary, needs: Needs) {
         let place = row as usize;
-        let Some(count) = self.count.get(place).filter(|count| **count > 0) else { return };
+        let Some(Head { count, last }) = self.heads.get(place).filter(|head| head.count > 0) else { return };
         summary.count += u64::from(*count);
         summary.first_pane = summary.first_pane.min(self.start);
-        if later(self.last[place], summary.last) {
-            summary.last = self.last[place];
+        if later(*last, summary.last) {
+            summary.last = *last;
         }
         if needs.sum {
             summary.sum.add_narrow(self.sum[place]);
@@ -165,8 +189,9 @@ impl Pane {
             }
         }
         if needs.extremes {
-            summary.minimum = summary.minimum.min(self.minimum[place]);
-            summary.maximum = summary.maximum.max(self.maximum[place]);
+            let (minimum, maximum) = self.extremes[place];
+            summary.minimum = summary.minimum.min(minimum);
+            summary.maximum = summary.maximum.max(maximum);
         }
         if needs.values {
             summary.values.merge(&self.values[place]);
@@ -175,17 +200,16 @@ impl Pane {
 
     fn forget(&mut self, row: u32, needs: Needs) {
         let place = row as usize;
-        if place >= self.count.len() {
+        if place >= self.heads.len() {
             return;
         }
-        self.count[place] = 0;
-        self.last[place] = Summary::default().last;
+        self.heads[place] = EMPTY.0;
         if needs.sum {
             self.sum[place] = 0;
             self.wide.remove(&row);
         }
         if needs.extremes {
-            (self.minimum[place], self.maximum[place]) = (f64::INFINITY, f64::NEG_INFINITY);
+            self.extremes[place] = EMPTY.1;
         }
         if needs.values {
             self.values[place] = Values::default();
@@ -248,24 +272,29 @@ impl Lane {
         }
         let (rows, needs) = (self.rows.len(), self.needs);
         let pane = self.pane(time);
-        if pane.count.len() <= row as usize {
+        if pane.heads.len() <= row as usize {
             pane.grow(rows, needs);
         }
         pane.add(row, time, value, needs);
     }
 
     /// The pane of a time, made where there is none.
+    #[inline]
     fn pane(&mut self, time: Time) -> &mut Pane {
-        let holds = |pane: &Pane| pane.start <= time && time < pane.end;
-        if !self.panes.get(self.recent).is_some_and(holds) {
-            let place = self.panes.partition_point(|pane| pane.end <= time);
-            if !self.panes.get(place).is_some_and(holds) {
-                let (start, end) = self.cut.as_ref().expect("samples are windowed").pane(time);
-                self.panes.insert(place, Pane::new(start, end));
-            }
-            self.recent = place;
+        if !self.panes.get(self.recent).is_some_and(|pane| pane.holds(time)) {
+            self.recent = self.other_pane(time);
         }
         &mut self.panes[self.recent]
+    }
+
+    #[cold]
+    fn other_pane(&mut self, time: Time) -> usize {
+        let place = self.panes.partition_point(|pane| pane.end <= time);
+        if !self.panes.get(place).is_some_and(|pane| pane.holds(time)) {
+            let (start, end) = self.cut.as_ref().expect("samples are windowed").pane(time);
+            self.panes.insert(place, Pane::new(start, end));
+        }
+        place
     }
 
     /// Adds one event.
@@ -315,7 +344,7 @@ impl Lane {
     /// Whether `row` holds anything at all that a window may still show.
     pub(crate) fn is_bare(&self, row: u32) -> bool {
         self.rows[row as usize].as_ref().is_none_or(|row| row.waiting == 0)
-            && self.panes.iter().all(|pane| pane.count.get(row as usize).is_none_or(|count| *count == 0))
+            && self.panes.iter().all(|pane| pane.count(row) == 0)
     }
 
     /// Drops what lies before `horizon`, where no window begins any more; rates keep one sample of it.
@@ -348,7 +377,7 @@ impl Lane {
     /// What a block keeps of a row, added to what other workers hold of the same series.
     pub(crate) fn record(&self, row: u32, record: &mut SeriesRecord) {
         let place = row as usize;
-        for pane in self.panes.iter().filter(|pane| pane.count.get(place).is_some_and(|count| *count > 0)) {
+        for pane in self.panes.iter().filter(|pane| pane.count(row) > 0) {
             let at = record.panes.partition_point(|known| known.start_ns < pane.start.nanos());
             if record.panes.get(at).is_none_or(|known| known.start_ns != pane.start.nanos()) {
                 record.panes.insert(at, empty_record(pane.start));
@@ -380,15 +409,14 @@ impl Lane {
                 row.delta = kept.delta;
             }
             let pane = self.pane(Time::from_nanos(kept.start_ns));
-            pane.grow(rows.max(pane.count.len()), needs);
+            pane.grow(rows.max(pane.heads.len()), needs);
             let place = row as usize;
-            pane.count[place] = summary.count as u32;
-            pane.last[place] = summary.last;
+            pane.heads[place] = Head { count: summary.count as u32, last: summary.last };
             if needs.sum {
                 pane.wide.insert(row, summary.sum);
             }
             if needs.extremes {
-                (pane.minimum[place], pane.maximum[place]) = (summary.minimum, summary.maximum);
+                pane.extremes[place] = (summary.minimum, summary.maximum);
             }
             if needs.values {
                 pane.values[place] = summary.values;

@@ -25,6 +25,7 @@ mod rows;
 mod shard;
 pub mod state;
 mod sum;
+mod table;
 mod windows;
 
 pub use baselines::Lived;

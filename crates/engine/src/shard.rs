@@ -4,11 +4,12 @@
 use crate::lane::{Lane, Row};
 use crate::plan::Plan;
 use crate::state::{PartitionKey, PartitionRecord, SeriesRecord};
-use codec::{Decoded, Format, Kind};
+use crate::table::{Table, Target};
+use codec::{Decoded, Format, Kind, Sample};
 use hashbrown::HashMap;
-use model::definition::{Content, Stream};
+use model::definition::{Content, Source, Stream};
 use model::record::Batch;
-use model::{Counters, Event, Labels, Reason, Time};
+use model::{Counters, Event, Labels, Reason, Span, Time};
 use std::sync::Arc;
 
 /// One worker's share of everything in front of the frontier.
@@ -80,6 +81,48 @@ impl Partition {
     pub(crate) fn new(key: PartitionKey, source: usize, record: PartitionRecord, replay: Option<Replay>) -> Partition {
         Partition { key, source, record, replay, gap: None, ended_gaps: Vec::new() }
     }
+
+    /// Moves behind a record, after which the greatest time is `max_time`.
+    fn pass(&mut self, offset: i64, max_time: Option<Time>, lateness: Span) {
+        self.record.next_offset = offset + 1;
+        self.record.max_time = max_time;
+        if let Some(gap) = self.gap
+            && let Some(time) = max_time.filter(|_| max_time > gap.max_time)
+        {
+            self.gap = None;
+            self.ended_gaps.push((gap.since, time));
+        }
+        if self.record.first_watermark.is_none() {
+            self.record.first_watermark = max_time.map(|time| time - lateness);
+        }
+        if self.replay.is_some() {
+            self.end_replay(offset + 1);
+        }
+    }
+
+    /// Whether a record is read again: then it arrived, and the floor is, as it was the first time.
+    #[cold]
+    fn replay(&mut self, offset: i64, appended: bool, arrival: &mut Time) -> bool {
+        self.end_replay(offset);
+        let Some(replay) = &self.replay else { return false };
+        if !appended {
+            let polled = replay.polled.partition_point(|(next_offset, _)| *next_offset <= offset);
+            *arrival = replay.polled.get(polled).map_or(*arrival, |(_, at)| *at);
+        }
+        let floors = replay.floors.partition_point(|(from, _)| *from <= offset);
+        if floors > 0 {
+            self.record.floor = replay.floors[floors - 1].1;
+        }
+        true
+    }
+
+    /// Ends reading again where that is done; the partition then stands as it did.
+    #[cold]
+    fn end_replay(&mut self, next_offset: i64) {
+        if let Some(replay) = self.replay.take_if(|replay| replay.committed.next_offset <= next_offset) {
+            self.record = replay.committed;
+        }
+    }
 }
 
 /// What a partition is read again for: up to the committed position records only fill panes.
@@ -95,48 +138,63 @@ pub(crate) struct Replay {
     pub(crate) held: Vec<i64>,
 }
 
-/// Raw series keys of one source, and what they stand for.
-#[derive(Debug, Default)]
-struct Table {
-    by_raw: HashMap<Box<[u8]>, u32>,
-    by_series: HashMap<(Arc<str>, Labels), u32>,
-    entries: Vec<Entry>,
-}
-
-/// Where samples of one series go.
-#[derive(Clone, Debug, Default)]
-struct Entry {
-    targets: Vec<Target>,
-    /// Whether a row of it was taken back: it must be looked at again.
-    stale: bool,
-}
-
-/// One lane that wants a series, and the row there.
-#[derive(Clone, Copy, Debug)]
-struct Target {
-    lane: u32,
-    row: u32,
-    /// Whether the lane's stream is made of samples; else of events.
-    samples: bool,
-}
-
 /// Fills panes with a batch of records. The shard owns the batch's partition; the shell may fill several
 /// shards in parallel. Records below the partition's position are passed over: they were read before.
 pub fn fill(shard: &mut Shard, batch: &Batch) {
     let Some(&place) = shard.places.get(&(batch.source, batch.topic.clone(), batch.partition)) else {
         unreachable!("the engine admits a partition before it is filled");
     };
+    let (plan, format) = (shard.plan.clone(), shard.formats[batch.source].clone());
+    let source = &plan.definitions.sources[batch.source];
     let mut decoded = std::mem::take(&mut shard.decoded);
+    let (mut counters, mut counted_before) = (Counters::default(), Counters::default());
     for at in 0..batch.records.len() {
         let record = batch.record(at);
         if record.offset < shard.partitions[place].record.next_offset {
             continue;
         }
         decoded.clear();
-        shard.formats[batch.source].decode(&batch.topic, &record, &mut decoded);
-        shard.take(place, record.offset, batch.records[at].appended, batch.arrival(at), &decoded);
+        format.decode(&batch.topic, &record, &mut decoded);
+        let (mut arrival, mut counters) = (batch.arrival(at), &mut counters);
+        if shard.partitions[place].replay.is_some()
+            && shard.partitions[place].replay(record.offset, batch.records[at].appended, &mut arrival)
+        {
+            counters = &mut counted_before;
+        }
+        shard.take(place, record.offset, source, arrival, &decoded, counters);
     }
+    shard.counters[batch.source].add(&counters);
     shard.decoded = decoded;
+}
+
+/// Between which times samples of a record count.
+struct Bounds {
+    latest: Time,
+    floor: Time,
+    watermark: Time,
+}
+
+impl Bounds {
+    fn new(partition: &PartitionRecord, source: &Source, arrival: Time) -> Bounds {
+        Bounds {
+            latest: arrival + source.max_ahead,
+            floor: partition.floor.unwrap_or(Time::MIN),
+            watermark: partition.max_time.map_or(Time::MIN, |time| time - source.lateness),
+        }
+    }
+
+    /// Why a sample of this time does not count, if so.
+    fn judge(&self, time: Time) -> Option<Reason> {
+        if time > self.latest {
+            Some(Reason::Ahead)
+        } else if time < self.floor {
+            Some(Reason::BelowFloor)
+        } else if time < self.watermark {
+            Some(Reason::Late)
+        } else {
+            None
+        }
+    }
 }
 
 impl Shard {
@@ -177,109 +235,64 @@ impl Shard {
         self.partitions.len() - 1
     }
 
-    /// Takes in what one record holds.
-    fn take(&mut self, place: usize, offset: i64, appended: bool, arrival: Time, decoded: &Decoded) {
-        let partition = &mut self.partitions[place];
-        let source = partition.source;
-        let (mut arrival, mut replayed) = (arrival, false);
-        if let Some(replay) = &partition.replay {
-            replayed = offset < replay.committed.next_offset;
-            if !replayed {
-                let Some(replay) = partition.replay.take() else { unreachable!("it is there") };
-                partition.record = replay.committed;
-            } else {
-                if !appended {
-                    let polled = replay.polled.partition_point(|(next_offset, _)| *next_offset <= offset);
-                    arrival = replay.polled.get(polled).map_or(arrival, |(_, at)| *at);
-                }
-                let floors = replay.floors.partition_point(|(from, _)| *from <= offset);
-                if floors > 0 {
-                    partition.record.floor = replay.floors[floors - 1].1;
-                }
-            }
-        }
-        let definition = &self.plan.definitions.sources[source];
-        let latest = arrival + definition.max_ahead;
-        let watermark = partition.record.max_time.map(|time| time - definition.lateness);
-        let floor = partition.record.floor;
-        let judge = |time: Time| {
-            if time > latest {
-                Some(Reason::Ahead)
-            } else if floor.is_some_and(|floor| time < floor) {
-                Some(Reason::BelowFloor)
-            } else if watermark.is_some_and(|watermark| time < watermark) {
-                Some(Reason::Late)
-            } else {
-                None
-            }
-        };
-        let mut counters = Counters { records: 1, ..Counters::default() };
+    /// Takes in what one record holds, and counts it.
+    #[inline(never)]
+    fn take(
+        &mut self,
+        place: usize,
+        offset: i64,
+        definition: &Source,
+        arrival: Time,
+        decoded: &Decoded,
+        counters: &mut Counters,
+    ) {
+        let partition = &self.partitions[place];
+        let (source, replayed) = (partition.source, partition.replay.is_some());
+        let bounds = Bounds::new(&partition.record, definition, arrival);
         let mut max_time = partition.record.max_time;
+        counters.records += 1;
         for sample in &decoded.samples {
-            match judge(sample.time) {
-                Some(reason) => {
-                    counters.refuse(reason);
-                    self.note(place, offset, reason, replayed, || format!("a sample of {}", sample.time));
-                }
-                None => {
-                    max_time = max_time.max(Some(sample.time));
-                    counters.samples += 1;
-                    let entry = self.entry(source, decoded.slice(&sample.series), &mut counters);
-                    for at in 0..self.tables[source].entries[entry].targets.len() {
-                        let Target { lane, row, samples } = self.tables[source].entries[entry].targets[at];
-                        if samples && self.wants(place, offset, lane, row) {
-                            self.lanes[lane as usize].add(row, sample.time, sample.value, sample.kind);
-                            self.updates += 1;
-                        }
-                    }
-                }
+            if let Some(reason) = bounds.judge(sample.time) {
+                counters.refuse(reason);
+                self.note(place, offset, reason, replayed, || format!("a sample of {}", sample.time));
+                continue;
             }
+            max_time = max_time.max(Some(sample.time));
+            counters.samples += 1;
+            let entry = self.entry(source, decoded.slice(&sample.series), counters);
+            self.take_sample(place, offset, entry, sample);
         }
         for event in &decoded.events {
-            match judge(event.time) {
-                Some(reason) => {
-                    counters.refuse(reason);
-                    self.note(place, offset, reason, replayed, || format!("an event of {}", event.time));
-                }
-                None => {
-                    max_time = max_time.max(Some(event.time));
-                    counters.events += 1;
-                    let entry = self.entry(source, decoded.slice(&event.series), &mut counters);
-                    self.take_event(place, offset, entry, event.time, decoded.slice(&event.body), &mut counters);
-                }
+            if let Some(reason) = bounds.judge(event.time) {
+                counters.refuse(reason);
+                self.note(place, offset, reason, replayed, || format!("an event of {}", event.time));
+                continue;
             }
+            max_time = max_time.max(Some(event.time));
+            counters.events += 1;
+            let entry = self.entry(source, decoded.slice(&event.series), counters);
+            self.take_event(place, offset, entry, event.time, decoded.slice(&event.body), counters);
         }
         for reject in &decoded.rejects {
             counters.refused[reject.reason as usize] += u64::from(reject.count);
             self.note(place, offset, reject.reason, replayed, || reject.detail.clone());
         }
-        let partition = &mut self.partitions[place];
-        partition.record.next_offset = offset + 1;
-        partition.record.max_time = max_time;
-        if let Some(gap) = partition.gap
-            && let Some(time) = max_time.filter(|_| max_time > gap.max_time)
-        {
-            partition.gap = None;
-            partition.ended_gaps.push((gap.since, time));
-        }
-        if partition.record.first_watermark.is_none() {
-            partition.record.first_watermark =
-                max_time.map(|time| time - self.plan.definitions.sources[source].lateness);
-        }
-        if !replayed {
-            self.counters[source].add(&counters);
-        } else if let Some(replay) = partition.replay.take_if(|replay| replay.committed.next_offset <= offset + 1) {
-            partition.record = replay.committed;
-        }
+        self.partitions[place].pass(offset, max_time, definition.lateness);
     }
 
-    /// Whether a row does not hold this record yet.
-    fn wants(&self, place: usize, offset: i64, lane: u32, row: u32) -> bool {
-        let Some(replay) = &self.partitions[place].replay else { return true };
-        let block = self.restored[lane as usize].get(&row);
-        block.is_none_or(|block| offset >= replay.held[*block as usize])
+    /// Adds a sample to all rows that do not hold it yet.
+    #[inline]
+    fn take_sample(&mut self, place: usize, offset: i64, entry: usize, sample: &Sample) {
+        let Partition { source, replay, .. } = &self.partitions[place];
+        self.tables[*source].at(entry).targets().for_each(|target| {
+            if target.samples && wants(replay.as_ref(), &self.restored, offset, target) {
+                self.lanes[target.lane as usize].add(target.row, sample.time, sample.value, sample.kind);
+                self.updates += 1;
+            }
+        });
     }
 
+    #[inline(never)]
     fn take_event(
         &mut self,
         place: usize,
@@ -292,11 +305,12 @@ impl Shard {
         let source = self.partitions[place].source;
         let mut shared: Option<(Arc<str>, Arc<str>)> = None;
         let mut parsed: Option<serde_json::Value> = None;
-        for at in 0..self.tables[source].entries[entry].targets.len() {
-            let Target { lane, row, samples } = self.tables[source].entries[entry].targets[at];
-            if samples || !self.wants(place, offset, lane, row) {
+        let replay = self.partitions[place].replay.as_ref();
+        for target in self.tables[source].at(entry).targets() {
+            if target.samples || !wants(replay, &self.restored, offset, target) {
                 continue;
             }
+            let Target { lane, row, .. } = *target;
             let stream = &self.plan.definitions.streams[self.plan.lanes[lane as usize].stream];
             let needs_body =
                 !stream.select.fields.is_empty() || matches!(stream.content, Content::EventsAsMetric(Some(_)));
@@ -335,6 +349,7 @@ impl Shard {
     }
 
     /// Notes the first refusal of its kind, for the log.
+    #[cold]
     fn note(&mut self, place: usize, offset: i64, reason: Reason, replayed: bool, detail: impl FnOnce() -> String) {
         let partition = &self.partitions[place];
         let known = |refusal: &Refusal| refusal.source == partition.source && refusal.reason == reason;
@@ -345,23 +360,23 @@ impl Shard {
     }
 
     /// Where samples of a series go: one look-up for a series that is known.
+    #[inline]
     fn entry(&mut self, source: usize, raw: &[u8], counters: &mut Counters) -> usize {
-        if let Some(&entry) = self.tables[source].by_raw.get(raw)
-            && !self.tables[source].entries[entry as usize].stale
-        {
-            return entry as usize;
+        match self.tables[source].find(raw) {
+            Some(entry) => entry,
+            None => self.meet(source, raw, counters),
         }
-        self.meet(source, raw, counters)
     }
 
     /// Finds out where samples of a series go that is new, or of which rows were taken back.
+    #[cold]
     fn meet(&mut self, source: usize, raw: &[u8], counters: &mut Counters) -> usize {
         let (name, labels) = codec::series(raw);
-        if self.tables[source].by_raw.len() > 2 * self.plan.definitions.limits.series {
+        if self.tables[source].len() > 2 * self.plan.definitions.limits.series {
             self.tables[source].sweep();
         }
         let entry = self.tables[source].entry(&name, &labels);
-        self.tables[source].by_raw.insert(raw.into(), entry as u32);
+        self.tables[source].know(raw, entry);
         self.open(source, entry, &name, &labels, counters);
         entry
     }
@@ -370,7 +385,7 @@ impl Shard {
     fn open(&mut self, source: usize, entry: usize, name: &Arc<str>, labels: &Labels, counters: &mut Counters) {
         let plan = self.plan.clone();
         for (lane, of) in plan.lanes.iter().enumerate().filter(|(_, lane)| lane.source == source) {
-            let known = self.tables[source].entries[entry].targets.iter().any(|target| target.lane as usize == lane);
+            let known = self.tables[source].at(entry).targets().any(|target| target.lane as usize == lane);
             let stream = &plan.definitions.streams[of.stream];
             let Some(instance) = instance(stream, name, labels).filter(|_| !known) else { continue };
             if self.rows >= plan.definitions.limits.series {
@@ -379,9 +394,9 @@ impl Shard {
             }
             let row = self.open_row(lane, name.clone(), labels.clone(), instance);
             let samples = stream.content == Content::Metric;
-            self.tables[source].entries[entry].targets.push(Target { lane: lane as u32, row, samples });
+            self.tables[source].at_mut(entry).push(Target { lane: lane as u32, row, samples });
         }
-        self.tables[source].entries[entry].stale = false;
+        self.tables[source].at_mut(entry).stale = false;
     }
 
     fn open_row(&mut self, lane: usize, name: Arc<str>, labels: Labels, instance: Labels) -> u32 {
@@ -404,8 +419,8 @@ impl Shard {
             self.lanes[lane].restore(row, record);
         }
         let entry = self.tables[source].entry(&record.name, &record.labels);
-        let entry = &mut self.tables[source].entries[entry];
-        entry.targets.push(Target { lane: lane as u32, row, samples: stream.content == Content::Metric });
+        let entry = self.tables[source].at_mut(entry);
+        entry.push(Target { lane: lane as u32, row, samples: stream.content == Content::Metric });
         // Another lane may want it too, whose block does not name it.
         entry.stale = true;
         Some(row)
@@ -414,47 +429,19 @@ impl Shard {
     /// Takes a row back, and forgets where its series went.
     pub(crate) fn close(&mut self, lane: usize, row: u32) {
         let Some(of) = self.lanes[lane].rows[row as usize].clone() else { return };
-        let table = &mut self.tables[self.plan.lanes[lane].source];
-        if let Some(&entry) = table.by_series.get(&(of.name.clone(), of.labels.clone())) {
-            let entry = &mut table.entries[entry as usize];
-            entry.targets.retain(|target| (target.lane as usize, target.row) != (lane, row));
-            entry.stale = true;
-            if entry.targets.is_empty() {
-                table.by_series.remove(&(of.name, of.labels));
-            }
-        }
+        self.tables[self.plan.lanes[lane].source].close((of.name, of.labels), lane, row);
         self.lanes[lane].close(row);
         self.restored[lane].remove(&row);
         self.rows -= 1;
     }
 }
 
-impl Table {
-    /// The entry of a series, made where there is none.
-    fn entry(&mut self, name: &Arc<str>, labels: &Labels) -> usize {
-        let next = self.entries.len() as u32;
-        let entry = *self.by_series.entry((name.clone(), labels.clone())).or_insert(next);
-        if entry == next {
-            self.entries.push(Entry { targets: Vec::new(), stale: true });
-        }
-        entry as usize
-    }
-
-    /// Forgets raw keys, and the series that go nowhere; they are met anew when they come again.
-    fn sweep(&mut self) {
-        self.by_raw.clear();
-        let mut kept = Vec::new();
-        self.by_series.retain(|_, entry| {
-            let of = std::mem::take(&mut self.entries[*entry as usize]);
-            *entry = kept.len() as u32;
-            let wanted = !of.targets.is_empty();
-            if wanted {
-                kept.push(of);
-            }
-            wanted
-        });
-        self.entries = kept;
-    }
+/// Whether a target's row does not hold this record yet.
+#[inline]
+fn wants(replay: Option<&Replay>, restored: &[HashMap<u32, u32>], offset: i64, target: &Target) -> bool {
+    let Some(replay) = replay else { return true };
+    let block = restored[target.lane as usize].get(&target.row);
+    block.is_none_or(|block| offset >= replay.held[*block as usize])
 }
 
 /// The instance of a stream that a series belongs to, where it does.

@@ -92,6 +92,7 @@ impl Batch {
     }
 
     /// The record at a place in the index.
+    #[inline]
     pub fn record(&self, place: usize) -> Record<'_> {
         let index = &self.records[place];
         Record {
@@ -106,6 +107,7 @@ impl Batch {
 
     /// When the record at a place in the index arrived: the broker's append time where the topic has
     /// it, else the time of the poll.
+    #[inline]
     pub fn arrival(&self, place: usize) -> Time {
         let index = &self.records[place];
         match index.timestamp_ms.filter(|_| index.appended).and_then(Time::from_millis) {
@@ -114,6 +116,7 @@ impl Batch {
         }
     }
 
+    #[inline]
     fn bytes(&self, range: Range<u32>) -> &[u8] {
         &self.buffer[range.start as usize..range.end as usize]
     }

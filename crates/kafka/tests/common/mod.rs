@@ -39,4 +39,3 @@ pub(crate) fn message(key: &str, value: &str) -> Message<'static> {
     let bytes = |text: &str| Some(text.as_bytes().to_vec().into());
     Message { key: bytes(key), value: bytes(value), ..Message::default() }
 }
-}

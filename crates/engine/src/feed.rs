@@ -2,6 +2,7 @@
 
 use crate::plan::FeedPlan;
 use crate::points::Points;
+use crate::rolling::Rolling;
 use crate::rows::Rows;
 use crate::state::{Change, Column, InstanceRecord};
 use crate::windows::LaneState;
@@ -34,6 +35,8 @@ pub(crate) struct Feed {
 pub(crate) struct FeedInstance {
     pub(crate) record: Option<InstanceRecord>,
     pub(crate) bound: bool,
+    /// What its sliding window is carried on from.
+    pub(crate) rolling: Option<Box<Rolling>>,
     /// Checks that run when its windows close or its events come.
     pub(crate) triggers: Vec<usize>,
     changed: bool,

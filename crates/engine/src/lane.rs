@@ -469,6 +469,26 @@ fn write_record(summary: Summary, needs: Needs, record: &mut PaneRecord) {
 }
 
 impl Summary {
+    /// Adds what came later. Values stay in order.
+    pub(crate) fn add(&mut self, later: &Summary) {
+        self.count += later.count;
+        self.sum.merge(&later.sum);
+        self.last = later.last;
+        self.first_pane = self.first_pane.min(later.first_pane);
+        self.values.merge_in_order(&later.values);
+    }
+
+    /// Takes away what was added first. Says whether what is left is known: not where values in buckets have become so
+    /// few that they are wanted themselves.
+    pub(crate) fn take_away(&mut self, first: &Summary) -> bool {
+        self.count -= first.count;
+        self.sum.take_away(&first.sum);
+        if self.count == 0 {
+            self.last = Summary::default().last;
+        }
+        self.values.take_away(&first.values)
+    }
+
     /// Whether there is anything in it.
     pub(crate) fn has_samples(&self) -> bool {
         self.count > 0

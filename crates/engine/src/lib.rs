@@ -21,6 +21,7 @@ mod plan;
 mod points;
 mod publications;
 mod quantile;
+mod rolling;
 mod rows;
 mod shard;
 pub mod state;

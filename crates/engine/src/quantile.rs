@@ -89,6 +89,43 @@ impl Values {
         }
     }
 
+    /// Adds what another holds to values that are in order, and keeps them so.
+    pub(crate) fn merge_in_order(&mut self, other: &Values) {
+        match (&mut *self, other) {
+            (Values::Exact(values), Values::Exact(more)) if values.len() + more.len() <= EXACT_LIMIT => {
+                for value in more {
+                    let place = values.partition_point(|known| known.total_cmp(value).is_lt());
+                    values.insert(place, *value);
+                }
+            }
+            _ => self.merge(other),
+        }
+    }
+
+    /// Takes away what another holds, and keeps values in order. False where what is left should be exact and is not.
+    pub(crate) fn take_away(&mut self, other: &Values) -> bool {
+        match (self, other) {
+            (Values::Exact(values), Values::Exact(gone)) => {
+                for value in gone {
+                    let place = values.partition_point(|known| known.total_cmp(value).is_lt());
+                    values.remove(place);
+                }
+                true
+            }
+            (Values::Exact(_), Values::Buckets(_)) => false,
+            (Values::Buckets(buckets), other) => {
+                let mut gone = other.clone();
+                for (bucket, count) in gone.bucketed() {
+                    if let Some(left) = buckets.get_mut(bucket) {
+                        *left -= *count;
+                    }
+                }
+                buckets.retain(|_, count| *count > 0);
+                buckets.values().sum::<u64>() > EXACT_LIMIT as u64
+            }
+        }
+    }
+
     /// Puts exact values in order, as `percentile` wants them.
     pub(crate) fn sort(&mut self) {
         if let Values::Exact(values) = self {

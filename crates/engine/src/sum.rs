@@ -81,6 +81,12 @@ impl ExactSum {
         }
     }
 
+    /// Takes another sum away that is part of this one.
+    pub(crate) fn take_away(&mut self, other: &ExactSum) {
+        let negative = other.wide.iter().map(|digit| -digit).collect();
+        self.merge(&ExactSum { narrow: -other.narrow, wide: negative });
+    }
+
     fn widen(&mut self) {
         if self.wide.is_empty() {
             self.wide = vec![0; DIGITS];

@@ -6,6 +6,7 @@ use crate::feed::{Feed, FeedInstance};
 use crate::frontier::Frontiers;
 use crate::lane::Summary;
 use crate::plan::{FeedPlan, Plan};
+use crate::rolling::{self, Rolling};
 use crate::shard::Shard;
 use crate::state::{Change, InstanceRecord, KeptPoint};
 use crate::sum::ExactSum;
@@ -240,6 +241,7 @@ impl Windows {
         let mut summary = Summary::default();
         if let Some((worker, row)) = self.lanes[lane].lone[place as usize] {
             shards[worker as usize].lanes[lane].merge(row, from, to, &mut summary);
+            summary.values.sort();
             return summary;
         }
         for series in &self.lanes[lane].instances[place as usize].series {
@@ -247,6 +249,7 @@ impl Windows {
                 shards[*worker as usize].lanes[lane].merge(*row, from, to, &mut summary);
             }
         }
+        summary.values.sort();
         summary
     }
 
@@ -307,13 +310,23 @@ impl Windows {
         let incomplete = frontiers.lost(shards, plan.lanes[lane].source, start, end);
         let of_events = plan.lanes[lane].needs.events;
         let width = if of_events { 1 } else { plan.feeds[feed].downsample.len() };
+        let slide = rolling::slide(cut).filter(|_| !of_events && !plan.lanes[lane].needs.samples);
         let mut closed = std::mem::take(&mut self.feeds[feed].closed);
         let rows = self.feeds[feed].instances.len();
         closed.begin(end, incomplete, rows, width, plan.feeds[feed].lessons.len());
         for place in 0..rows {
-            let Some(record) = &self.feeds[feed].instances[place].record else { continue };
+            if self.feeds[feed].instances[place].record.is_none() {
+                continue;
+            }
+            let former = self.feeds[feed].instances[place].rolling.take();
+            let between = |from, to| self.summary(shards, lane, place as u32, from, to);
+            let rolling = slide.map(|slide| Rolling::take_on(former, (start, end), slide, between));
+            let (summary, leaving) = match (&rolling, slide) {
+                (Some(rolling), Some(slide)) => (&rolling.summary, between(start, start + slide)),
+                _ => (&between(start, end), Summary::default()),
+            };
             let events = by_instance.get(&(place as u32));
-            let mut summary = self.summary(shards, lane, place as u32, start, end);
+            let Some(record) = &self.feeds[feed].instances[place].record else { continue };
             let seen = events.and_then(|events| events.last()).map(|event| event.time);
             let seen = seen.max(summary.has_samples().then_some(summary.last.0));
             let first =
@@ -325,13 +338,14 @@ impl Windows {
                 closed.values_mut(place)[0] = count as f64;
                 true
             } else {
-                self.numbers(&plan, feed, place as u32, &mut summary, start, end, shards, closed.values_mut(place))
+                self.numbers(&plan, feed, place as u32, summary, start, end, shards, closed.values_mut(place))
             };
             if has_point {
                 closed.put(place, shown, count);
             }
             let state = &mut self.feeds[feed];
             let instance = &mut state.instances[place];
+            instance.rolling = rolling.and_then(|rolling| rolling.without(start + cut.slide(), &leaving));
             let Some(record) = &mut instance.record else { continue };
             let mut changed = begin < record.begin;
             record.begin = begin;
@@ -423,7 +437,7 @@ impl Windows {
         plan: &Plan,
         feed: usize,
         place: u32,
-        summary: &mut Summary,
+        summary: &Summary,
         start: Time,
         end: Time,
         shards: &[Shard],
@@ -436,7 +450,6 @@ impl Windows {
             }
             return of.downsample.contains(&Downsampling::Count);
         }
-        summary.values.sort();
         for (number, of_what) in numbers.iter_mut().zip(&of.downsample) {
             *number = match of_what {
                 Downsampling::Average => summary.sum.value() / summary.count as f64,

@@ -158,7 +158,7 @@ fn run(text: &[u8], before: u64) -> Run<'_> {
     let (mut more, digits) = words::digits(word);
     let (mut digits, mut count) = (before.wrapping_mul(POWERS[more]).wrapping_add(digits), more);
     while more == 8 {
-        word = words::load(text, count);
+        word = words::first(&text[count..]);
         let (after, last) = words::digits(word);
         (digits, more) = (digits.wrapping_mul(POWERS[after]).wrapping_add(last), after);
         count += more;

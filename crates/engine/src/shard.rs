@@ -5,11 +5,12 @@ use crate::lane::{Lane, Row};
 use crate::plan::Plan;
 use crate::state::{PartitionKey, PartitionRecord, SeriesRecord};
 use crate::table::{Table, Target};
-use codec::{Decoded, Format, Kind, Sample};
+use codec::{Decoded, Format, Kind, Reject, Sample};
 use hashbrown::HashMap;
 use model::definition::{Content, Source, Stream};
-use model::record::Batch;
+use model::record::{Batch, RecordIndex};
 use model::{Counters, Event, Labels, Reason, Span, Time};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// One worker's share of everything in front of the frontier.
@@ -36,6 +37,10 @@ pub struct Shard {
     /// For each lane and row, which block it was restored from.
     restored: Vec<HashMap<u32, u32>>,
     decoded: Decoded,
+    /// The records that are taken in together, kept for its memory.
+    block: Vec<Read>,
+    /// For each of their samples the entry of its series, where it is known.
+    found: Vec<Option<usize>>,
 }
 
 /// Something that was not used, for the log.
@@ -144,27 +149,47 @@ pub fn fill(shard: &mut Shard, batch: &Batch) {
     let Some(&place) = shard.places.get(&(batch.source, batch.topic.clone(), batch.partition)) else {
         unreachable!("the engine admits a partition before it is filled");
     };
-    let (plan, format) = (shard.plan.clone(), shard.formats[batch.source].clone());
-    let source = &plan.definitions.sources[batch.source];
-    let mut decoded = std::mem::take(&mut shard.decoded);
-    let (mut counters, mut counted_before) = (Counters::default(), Counters::default());
-    for at in 0..batch.records.len() {
-        let record = batch.record(at);
-        if record.offset < shard.partitions[place].record.next_offset {
-            continue;
-        }
+    let (format, next_offset) = (shard.formats[batch.source].clone(), shard.partitions[place].record.next_offset);
+    let (mut decoded, mut block) = (std::mem::take(&mut shard.decoded), std::mem::take(&mut shard.block));
+    let mut counters = Counters::default();
+    let mut records = (0..batch.records.len()).filter(|at| batch.records[*at].offset >= next_offset).peekable();
+    while records.peek().is_some() {
         decoded.clear();
-        format.decode(&batch.topic, &record, &mut decoded);
-        let (mut arrival, mut counters) = (batch.arrival(at), &mut counters);
-        if shard.partitions[place].replay.is_some()
-            && shard.partitions[place].replay(record.offset, batch.records[at].appended, &mut arrival)
-        {
-            counters = &mut counted_before;
+        block.clear();
+        // What was rejected is not told apart by records, so that it ends a block.
+        while block.len() < BLOCK_RECORDS && decoded.bytes.len() < BLOCK_BYTES && decoded.rejects.is_empty() {
+            let Some(at) = records.next() else { break };
+            format.decode(&batch.topic, &batch.record(at), &mut decoded);
+            block.push(Read { at, samples: decoded.samples.len(), events: decoded.events.len() });
         }
-        shard.take(place, record.offset, source, arrival, &decoded, counters);
+        shard.find(batch.source, &decoded);
+        shard.take_block(place, batch, &block, &decoded, &mut counters);
     }
     shard.counters[batch.source].add(&counters);
-    shard.decoded = decoded;
+    (shard.decoded, shard.block) = (decoded, block);
+}
+
+/// So many records are decoded, or so many bytes of them, before they are taken in. Their series are looked for one
+/// behind the other: then the memory where they lie is waited for side by side.
+const BLOCK_RECORDS: usize = 32;
+const BLOCK_BYTES: usize = 16 << 10;
+
+/// A record of a block.
+#[derive(Debug)]
+struct Read {
+    /// Its place in the batch.
+    at: usize,
+    /// Where its samples end among those of the block, and its events.
+    samples: usize,
+    events: usize,
+}
+
+/// What one record holds.
+struct Contents<'a> {
+    decoded: &'a Decoded,
+    samples: Range<usize>,
+    events: Range<usize>,
+    rejects: &'a [Reject],
 }
 
 /// Between which times samples of a record count.
@@ -212,6 +237,8 @@ impl Shard {
             updates: 0,
             restored: plan.lanes.iter().map(|_| HashMap::new()).collect(),
             decoded: Decoded::default(),
+            block: Vec::new(),
+            found: Vec::new(),
             plan,
             formats,
         }
@@ -235,23 +262,36 @@ impl Shard {
         self.partitions.len() - 1
     }
 
-    /// Takes in what one record holds, and counts it.
+    /// Takes in records one after the other, and counts what they hold, unless it was counted before.
+    fn take_block(&mut self, place: usize, batch: &Batch, block: &[Read], decoded: &Decoded, counters: &mut Counters) {
+        let mut counted_before = Counters::default();
+        let mut contents = Contents { decoded, samples: 0..0, events: 0..0, rejects: &[] };
+        for (number, read) in block.iter().enumerate() {
+            contents.samples = contents.samples.end..read.samples;
+            contents.events = contents.events.end..read.events;
+            contents.rejects = if number + 1 == block.len() { &decoded.rejects } else { &[] };
+            let RecordIndex { offset, appended, .. } = batch.records[read.at];
+            let (mut arrival, partition) = (batch.arrival(read.at), &mut self.partitions[place]);
+            if partition.replay.is_some() && partition.replay(offset, appended, &mut arrival) {
+                self.take(place, offset, arrival, &contents, &mut counted_before);
+            } else {
+                self.take(place, offset, arrival, &contents, counters);
+            }
+        }
+    }
+
+    /// Takes in what one record holds.
     #[inline(never)]
-    fn take(
-        &mut self,
-        place: usize,
-        offset: i64,
-        definition: &Source,
-        arrival: Time,
-        decoded: &Decoded,
-        counters: &mut Counters,
-    ) {
+    fn take(&mut self, place: usize, offset: i64, arrival: Time, contents: &Contents<'_>, counters: &mut Counters) {
+        let Contents { decoded, samples, events, rejects } = contents;
         let partition = &self.partitions[place];
         let (source, replayed) = (partition.source, partition.replay.is_some());
-        let bounds = Bounds::new(&partition.record, definition, arrival);
+        let definition = &self.plan.definitions.sources[source];
+        let (bounds, lateness) = (Bounds::new(&partition.record, definition, arrival), definition.lateness);
         let mut max_time = partition.record.max_time;
         counters.records += 1;
-        for sample in &decoded.samples {
+        for number in samples.clone() {
+            let sample = &decoded.samples[number];
             if let Some(reason) = bounds.judge(sample.time) {
                 counters.refuse(reason);
                 self.note(place, offset, reason, replayed, || format!("a sample of {}", sample.time));
@@ -259,10 +299,13 @@ impl Shard {
             }
             max_time = max_time.max(Some(sample.time));
             counters.samples += 1;
-            let entry = self.entry(source, decoded.slice(&sample.series), counters);
+            let entry = match self.found.get(number) {
+                Some(Some(entry)) => *entry,
+                _ => self.entry(source, decoded.slice(&sample.series), counters),
+            };
             self.take_sample(place, offset, entry, sample);
         }
-        for event in &decoded.events {
+        for event in &decoded.events[events.clone()] {
             if let Some(reason) = bounds.judge(event.time) {
                 counters.refuse(reason);
                 self.note(place, offset, reason, replayed, || format!("an event of {}", event.time));
@@ -273,11 +316,11 @@ impl Shard {
             let entry = self.entry(source, decoded.slice(&event.series), counters);
             self.take_event(place, offset, entry, event.time, decoded.slice(&event.body), counters);
         }
-        for reject in &decoded.rejects {
+        for reject in *rejects {
             counters.refused[reject.reason as usize] += u64::from(reject.count);
             self.note(place, offset, reject.reason, replayed, || reject.detail.clone());
         }
-        self.partitions[place].pass(offset, max_time, definition.lateness);
+        self.partitions[place].pass(offset, max_time, lateness);
     }
 
     /// Adds a sample to all rows that do not hold it yet.
@@ -359,6 +402,14 @@ impl Shard {
         }
     }
 
+    /// Looks for the series of all samples that were decoded.
+    #[inline(never)]
+    fn find(&mut self, source: usize, decoded: &Decoded) {
+        let table = &self.tables[source];
+        self.found.clear();
+        self.found.extend(decoded.samples.iter().map(|sample| table.find(decoded.slice(&sample.series))));
+    }
+
     /// Where samples of a series go: one look-up for a series that is known.
     #[inline]
     fn entry(&mut self, source: usize, raw: &[u8], counters: &mut Counters) -> usize {
@@ -372,6 +423,8 @@ impl Shard {
     #[cold]
     fn meet(&mut self, source: usize, raw: &[u8], counters: &mut Counters) -> usize {
         let (name, labels) = codec::series(raw);
+        // The table may be about to change.
+        self.found.clear();
         if self.tables[source].len() > 2 * self.plan.definitions.limits.series {
             self.tables[source].sweep();
         }

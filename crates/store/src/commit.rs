@@ -48,7 +48,7 @@ impl Store {
                 }
                 Change::Publish { number, topic, messages } => {
                     points += 1;
-                    batch.put_cf(self.family(family::POINTS), Key::number(*number), points::encode(topic, messages));
+                    batch.put_cf(self.family(family::POINTS), Key::number(*number), points::write(topic, messages));
                     put(self, &mut batch, family::META, Key::default().byte(meta::PUBLISHED), number);
                 }
                 Change::Instance { feed, labels, record } => {

@@ -233,7 +233,9 @@ fn tuned(memory_bytes: usize, create: bool) -> (rocksdb::Options, Vec<ColumnFami
             family.set_enable_blob_files(true);
             family.set_min_blob_size(4 << 10);
             family.set_blob_file_size(32 << 20);
-            family.set_blob_compression_type(DBCompressionType::Lz4);
+            // Points are compressed already.
+            let is_plain = name != family::POINTS;
+            family.set_blob_compression_type(if is_plain { DBCompressionType::Lz4 } else { DBCompressionType::None });
             family.set_enable_blob_gc(true);
             family.set_blob_gc_age_cutoff(0.5);
             family.set_blob_gc_force_threshold(0.5);

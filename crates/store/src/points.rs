@@ -1,9 +1,13 @@
 //! The points that wait to be published: each piece lies under its number as one record, and goes as one.
+//!
+//! Messages of one topic resemble each other, so a piece is compressed (LZ4) before it goes into the log: writing,
+//! checking and copying the rest costs more than that.
 
 use crate::key::{Key, Parts};
 use crate::records::{Damaged, RECORD_VERSION, Wire, decode};
 use crate::{Error, Store, family};
 use engine::state::Messages;
+use lz4_flex::block::{compress_prepend_size, decompress_size_prepended};
 use rocksdb::{Direction, IteratorMode, WriteBatch};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,14 +29,14 @@ impl Store {
         let from = Key::number(self.points_low.load(Ordering::SeqCst));
         let mode = IteratorMode::From(&from, Direction::Forward);
         let pieces = self.db.iterator_cf(self.family(family::POINTS), mode).take(most);
-        let read = |key: &[u8], value: &[u8]| -> Result<Waiting, Damaged> {
-            let (topic, messages) = decode(value)?;
+        let waiting = |key: &[u8], value: &[u8]| -> Result<Waiting, Damaged> {
+            let (topic, messages) = read(value)?;
             Ok(Waiting { number: Parts(key).u64()?, topic, messages })
         };
         pieces
             .map(|piece| {
                 let (key, value) = piece.map_err(|error| self.failed(error))?;
-                read(&key, &value).map_err(|damaged| self.damaged(family::POINTS, damaged))
+                waiting(&key, &value).map_err(|damaged| self.damaged(family::POINTS, damaged))
             })
             .collect()
     }
@@ -64,13 +68,18 @@ impl Store {
     }
 }
 
-/// A piece as it lies there; what `decode` reads as topic and messages.
-pub(crate) fn encode(topic: &Arc<str>, messages: &Messages) -> Vec<u8> {
-    let mut out = Vec::with_capacity(messages.bytes.len() + 16 * messages.index.len() + topic.len() + 32);
-    out.push(RECORD_VERSION);
-    topic.write(&mut out);
-    messages.write(&mut out);
-    out
+/// A piece as it lies there.
+pub(crate) fn write(topic: &Arc<str>, messages: &Messages) -> Vec<u8> {
+    let mut record = Vec::with_capacity(messages.bytes.len() + 16 * messages.index.len() + topic.len() + 32);
+    record.push(RECORD_VERSION);
+    topic.write(&mut record);
+    messages.write(&mut record);
+    compress_prepend_size(&record)
+}
+
+/// What `write` wrote.
+fn read(bytes: &[u8]) -> Result<(Arc<str>, Messages), Damaged> {
+    decode(&decompress_size_prepended(bytes).map_err(|_| Damaged("a piece of points is no LZ4"))?)
 }
 
 #[cfg(test)]
@@ -85,11 +94,12 @@ mod tests {
             MessagePlace { key_end: 3, value_end: 4, timestamp_ms: i64::MAX },
         ];
         let messages = Messages { bytes: b"kv\0w".to_vec(), index };
-        let found: (Arc<str>, Messages) = decode(&encode(&"t".into(), &messages)).expect("a piece");
+        let found: (Arc<str>, Messages) = read(&write(&"t".into(), &messages)).expect("a piece");
         assert_eq!(found, ("t".into(), messages));
         // An index that leads out of the buffer would make whoever reads it fall.
         let broken =
             Messages { bytes: Vec::new(), index: vec![MessagePlace { key_end: 2, value_end: 1, timestamp_ms: 0 }] };
-        assert!(decode::<(Arc<str>, Messages)>(&encode(&"t".into(), &broken)).is_err());
+        assert!(read(&write(&"t".into(), &broken)).is_err());
+        assert!(read(b"nonsense").is_err());
     }
 }

@@ -10,7 +10,7 @@ use model::{Band, Counters, Element, Event, Labels, Reading, State, Time, Transi
 use std::sync::Arc;
 
 /// The first byte of each record.
-pub(crate) const RECORD_VERSION: u8 = 2;
+pub(crate) const RECORD_VERSION: u8 = 3;
 
 /// Why a record or key cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -471,7 +471,7 @@ mod tests {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             hex,
-            "0201ac020102\
+            "0301ac020102\
             00000000000000000000000000000000\
             00000000000000f03f00000001"
         );

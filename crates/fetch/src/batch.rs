@@ -10,11 +10,11 @@ use model::record::{Batch, RecordIndex};
 use std::ops::Range;
 
 /// Length of a batch's header.
-const HEADER: usize = 61;
+pub(crate) const HEADER: usize = 61;
 /// What its length does not count: the base offset, and the length itself.
-const UNCOUNTED: usize = 12;
+pub(crate) const UNCOUNTED: usize = 12;
 /// What its checksum does not cover.
-const UNCOVERED: usize = 21;
+pub(crate) const UNCOVERED: usize = 21;
 /// The shortest record: seven fields of a byte.
 const SHORTEST: usize = 7;
 /// Unpacked records go on when they are so many bytes.

@@ -3,9 +3,10 @@
 
 mod extents;
 
+use crate::asking::{self, ANSWER, Asking};
 use crate::connection::{self, Address, Connection, Fault, limited};
 use crate::messages::{
-    self, Asked, EARLIEST, FIND_COORDINATOR, LATEST, LIST_OFFSETS, Led, METADATA, Metadata, OFFSET_COMMIT, code,
+    self, Asked, EARLIEST, FIND_COORDINATOR, LATEST, LIST_OFFSETS, Led, Metadata, OFFSET_COMMIT, code,
 };
 use crate::properties::Settings;
 use crate::reader::{Input, Position, Reading};
@@ -19,8 +20,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// The longest wait for an answer to a question.
-const ANSWER: Duration = Duration::from_secs(5);
 /// Between two looks while something is wrong.
 const RETRY: Duration = Duration::from_millis(500);
 /// Between two looks, however often one is asked for.
@@ -86,8 +85,7 @@ pub(crate) struct Finder {
     topics: Vec<Topic>,
     begin: Begin,
     cluster: Cluster,
-    /// To any broker.
-    asking: Option<Connection>,
+    asking: Asking,
     /// To those that lead, or coordinate.
     nodes: HashMap<i32, Connection>,
     coordinator: Option<i32>,
@@ -153,7 +151,7 @@ impl Finder {
             topics: reading.topics.iter().map(|name| Topic::new(name)).collect(),
             begin: Begin::new(positions, reading.start),
             cluster: Cluster::default(),
-            asking: None,
+            asking: Asking::default(),
             nodes: HashMap::new(),
             coordinator: None,
             open: Vec::new(),
@@ -388,10 +386,7 @@ impl Finder {
     }
 
     fn learn(&mut self, metadata: &Metadata) {
-        let address = |(node, host, port): &(i32, String, i32)| {
-            Some((*node, Address { host: host.clone(), port: u16::try_from(*port).ok()? }))
-        };
-        let brokers: BTreeMap<i32, Address> = metadata.brokers.iter().filter_map(address).collect();
+        let brokers = asking::brokers(metadata);
         // One that has moved is reached at its new place.
         let moved = |node: &i32| self.cluster.brokers.get(node) != brokers.get(node);
         self.nodes.retain(|node, _| !moved(node));
@@ -405,42 +400,9 @@ impl Finder {
         self.cluster = Cluster { brokers, leaders };
     }
 
-    /// Asks any broker: the one that answered last, then all that are known.
     async fn metadata(&mut self) -> Result<Metadata, Fault> {
         let names: Vec<Arc<str>> = self.topics.iter().map(|topic| topic.name.clone()).collect();
-        if let Some(connection) = self.asking.take_if(|connection| !connection.expired())
-            && let Ok(metadata) = self.ask_metadata(connection, &names).await
-        {
-            return Ok(metadata);
-        }
-        let mut last = Fault("no broker is known".to_owned());
-        let mut addresses: Vec<Address> = self.cluster.brokers.values().cloned().collect();
-        addresses.extend(
-            self.settings.brokers.iter().filter(|address| !addresses.contains(address)).cloned().collect::<Vec<_>>(),
-        );
-        for address in addresses {
-            let opened = connection::open(&self.settings, &address).await;
-            match opened {
-                Ok(connection) => match self.ask_metadata(connection, &names).await {
-                    Ok(metadata) => return Ok(metadata),
-                    Err(fault) => last = fault,
-                },
-                Err(fault) => last = fault,
-            }
-        }
-        Err(last)
-    }
-
-    async fn ask_metadata(&mut self, mut connection: Connection, names: &[Arc<str>]) -> Result<Metadata, Fault> {
-        let call = connection.call(
-            &METADATA,
-            |writer, version| messages::write_metadata(writer, version, names.iter()),
-            messages::read_metadata,
-        );
-        let answer = limited(ANSWER, "there is no answer", call).await;
-        let metadata = answer.map_err(|fault| connection.of_broker(&fault))?;
-        self.asking = Some(connection);
-        Ok(metadata)
+        self.asking.metadata(&self.settings, &self.cluster.brokers, &names, false).await
     }
 
     /// Asks one broker, over a connection that is kept.

@@ -7,7 +7,10 @@
 //! One process owns all partitions of its sources: no consumer group takes part. A [`Reader`] reads one source on a
 //! thread of its own, one connection to each broker, and hands over [`Input`]s in the order of each partition's
 //! offsets. What a broker sends is trusted in nothing: a length is believed when its bytes have come.
+//!
+//! Points go back the same way: [`produce`] writes whole pieces of them as record batches.
 
+mod asking;
 mod batch;
 mod codec;
 mod connection;
@@ -15,6 +18,7 @@ mod extent;
 mod fetching;
 mod finder;
 mod messages;
+pub mod produce;
 mod properties;
 mod reader;
 mod sasl;
@@ -58,6 +62,14 @@ pub enum Error {
         /// What was asked for.
         action: String,
         /// What is wrong.
+        reason: String,
+    },
+    /// Not everything was acknowledged.
+    #[error("cannot publish to topic `{topic}`: {reason}")]
+    Unpublished {
+        /// The topic.
+        topic: String,
+        /// The first thing that went wrong for good, or the last that did not pass in time.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! The messages of Kafka that reading needs, in all versions that are spoken here; only Fetch has a module of its own.
+//! The messages of Kafka that reading and publishing need, in all versions that are spoken here; only Fetch has a module of its own.
 //!
 //! They are written by hand: there are few, and a general library reserves memory for whatever count a response
 //! claims, which a hostile one turns into the end of the process.
@@ -17,6 +17,7 @@ pub(crate) struct Api {
     pub(crate) flexible: i16,
 }
 
+pub(crate) const PRODUCE: Api = Api { name: "Produce", key: 0, lowest: 3, highest: 9, flexible: 9 };
 pub(crate) const FETCH: Api = Api { name: "Fetch", key: 1, lowest: 4, highest: 13, flexible: 12 };
 /// The last version that names topics, for those whose brokers give them no ids.
 pub(crate) const FETCH_BY_NAME: Api = Api { highest: 12, ..FETCH };
@@ -33,11 +34,17 @@ pub(crate) const SASL_AUTHENTICATE: Api = Api { name: "SaslAuthenticate", key: 3
 pub(crate) mod code {
     pub(crate) const NONE: i16 = 0;
     pub(crate) const OFFSET_OUT_OF_RANGE: i16 = 1;
+    pub(crate) const CORRUPT: i16 = 2;
     pub(crate) const UNKNOWN_TOPIC: i16 = 3;
     pub(crate) const LEADER_NOT_AVAILABLE: i16 = 5;
     pub(crate) const NOT_LEADER: i16 = 6;
     pub(crate) const REQUEST_TIMED_OUT: i16 = 7;
     pub(crate) const REPLICA_NOT_AVAILABLE: i16 = 9;
+    pub(crate) const RECORD_TOO_LARGE: i16 = 10;
+    pub(crate) const NETWORK: i16 = 13;
+    pub(crate) const FEW_REPLICAS: i16 = 19;
+    pub(crate) const FEW_REPLICAS_AFTER_APPEND: i16 = 20;
+    pub(crate) const TOPIC_NOT_ALLOWED: i16 = 29;
     pub(crate) const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
     pub(crate) const STORAGE_ERROR: i16 = 56;
     pub(crate) const FETCH_SESSION_NOT_FOUND: i16 = 70;
@@ -55,16 +62,19 @@ pub(crate) fn words(code: i16) -> String {
     let words = match code {
         -1 => "the broker met an error of its own",
         code::OFFSET_OUT_OF_RANGE => "the log does not have the offset",
-        2 => "the broker found the records corrupt",
+        code::CORRUPT => "the broker found the records corrupt",
         code::UNKNOWN_TOPIC => "the broker does not know the topic or partition",
         code::LEADER_NOT_AVAILABLE => "there is no leader",
         code::NOT_LEADER => "the broker is not the leader",
         code::REQUEST_TIMED_OUT => "the broker could not answer in time",
         code::REPLICA_NOT_AVAILABLE => "the replica is not available",
+        code::RECORD_TOO_LARGE => "the broker takes no batch of records as large",
+        code::NETWORK => "the broker was cut off",
         15 => "the coordinator is not available",
         16 => "the broker is not the coordinator",
         17 => "the name of the topic is invalid",
-        29 => "reading the topic is not allowed to this user",
+        code::FEW_REPLICAS | code::FEW_REPLICAS_AFTER_APPEND => "too few replicas are in sync",
+        code::TOPIC_NOT_ALLOWED => "reading the topic is not allowed to this user",
         30 => "the group is not allowed to this user",
         31 => "the cluster is not allowed to this user",
         code::UNSUPPORTED_SASL_MECHANISM => "the broker does not take this sasl.mechanism",
@@ -116,11 +126,12 @@ pub(crate) struct Led {
     pub(crate) epoch: i32,
 }
 
-/// Asks for these topics, and makes none of them.
+/// Asks for these topics. Brokers that make topics for whoever asks do so where `make` says it.
 pub(crate) fn write_metadata<'t>(
     writer: &mut Writer<'_>,
     version: i16,
     topics: impl ExactSizeIterator<Item = &'t Arc<str>>,
+    make: bool,
 ) {
     writer.count(topics.len());
     for topic in topics {
@@ -130,7 +141,7 @@ pub(crate) fn write_metadata<'t>(
         writer.text(topic);
         writer.end();
     }
-    writer.i8(0); // Topics are not to be made.
+    writer.i8(i8::from(make));
     if (8..=10).contains(&version) {
         writer.i8(0); // What is allowed in the cluster is not wanted.
     }
@@ -177,6 +188,74 @@ pub(crate) fn read_metadata(bytes: &mut Bytes<'_>, version: i16) -> Result<Metad
         let _allowed = bytes.i32()?;
     }
     Ok(Metadata { brokers, topics })
+}
+
+/// One batch of records for each of these partitions of a topic.
+pub(crate) fn write_produce<'b>(
+    writer: &mut Writer<'_>,
+    topic: &str,
+    timeout_ms: i32,
+    batches: impl ExactSizeIterator<Item = (i32, &'b [u8])>,
+) {
+    writer.no_text(); // Of no transaction.
+    writer.i16(-1); // All replicas in sync are to have them.
+    writer.i32(timeout_ms);
+    writer.count(1);
+    writer.text(topic);
+    writer.count(batches.len());
+    for (partition, batch) in batches {
+        writer.i32(partition);
+        writer.bytes(batch);
+        writer.end();
+    }
+    writer.end();
+    writer.end();
+}
+
+/// What became of batches.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Produced {
+    pub(crate) partitions: Vec<Taken>,
+    pub(crate) throttle_ms: i32,
+}
+
+/// What became of one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) partition: i32,
+    pub(crate) error: i16,
+    /// The broker's own words.
+    pub(crate) message: Option<String>,
+}
+
+/// Of the one topic that was asked for.
+pub(crate) fn read_produce(bytes: &mut Bytes<'_>, version: i16) -> Result<Produced, Malformed> {
+    let topics = bytes.each(|topic| {
+        let _name = topic.text()?;
+        let partitions = topic.each(|taken| {
+            let (partition, error) = (taken.i32()?, taken.i16()?);
+            let (_offset, _append_time) = (taken.i64()?, taken.i64()?);
+            if version >= 5 {
+                let _log_start = taken.i64()?;
+            }
+            let mut message = None;
+            if version >= 8 {
+                taken.each(|record| {
+                    let (_place, said) = (record.i32()?, record.text()?);
+                    message = message.take().or(said.map(str::to_owned));
+                    record.end()
+                })?;
+                let said = taken.text()?.map(str::to_owned);
+                message = said.or(message);
+            }
+            taken.end()?;
+            Ok(Taken { partition, error, message })
+        })?;
+        topic.end()?;
+        Ok(partitions)
+    })?;
+    let throttle_ms = bytes.i32()?;
+    Ok(Produced { partitions: topics.into_iter().flatten().collect(), throttle_ms })
 }
 
 /// The times that stand for the beginning and the end of a log.

@@ -1,5 +1,5 @@
-//! A connection's properties, by librdkafka's names: what stands in a configuration serves both ways of reading.
-//! What is not known here is refused by name, never ignored.
+//! A connection's properties, by librdkafka's names: what stands in a configuration serves both ways of reading, and
+//! both of publishing points. What is not known here is refused by name, never ignored.
 
 use crate::Error;
 use crate::connection::Address;
@@ -50,6 +50,15 @@ pub(crate) struct Settings {
     pub(crate) retry: (Duration, Duration),
     /// Between two looks at the topics while all is well.
     pub(crate) refresh: Duration,
+}
+
+/// What the properties of points' publishing come to.
+pub(crate) struct Publishing {
+    pub(crate) settings: Settings,
+    /// The longest that anything is tried.
+    pub(crate) timeout: Duration,
+    /// The longest batch.
+    pub(crate) batch_bytes: usize,
 }
 
 const BUILT_IN: &str = "correct results need the built-in value";
@@ -104,16 +113,32 @@ const KNOWN: &[(&str, &str)] = &[
     ("topic.metadata.refresh.interval.ms", "5000"),
 ];
 
+/// What is known besides where points are published: the longest that a piece may take, and the longest batch.
+const PUBLISHING: &[(&str, &str)] = &[("message.timeout.ms", "30000"), ("message.max.bytes", "1000000")];
+
 /// Second names that librdkafka has for some.
-const ALIASES: &[(&str, &str)] =
-    &[("sasl.mechanisms", "sasl.mechanism"), ("max.partition.fetch.bytes", "fetch.message.max.bytes")];
+const ALIASES: &[(&str, &str)] = &[
+    ("sasl.mechanisms", "sasl.mechanism"),
+    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
+    ("delivery.timeout.ms", "message.timeout.ms"),
+];
 
 /// Reads all of it; files that properties name are read here.
 pub(crate) fn settings(connection: &Connection) -> Result<Settings, Error> {
-    let mut given = Given(KNOWN.iter().map(|(name, value)| (*name, (*value).to_owned())).collect());
-    for (name, value) in &connection.properties {
-        given.set(name, value)?;
-    }
+    read(connection, &Given::new(connection, KNOWN)?)
+}
+
+/// The same for publishing: what only readers ask for has no effect.
+pub(crate) fn publishing(connection: &Connection) -> Result<Publishing, Error> {
+    let given = Given::new(connection, &[KNOWN, PUBLISHING].concat())?;
+    Ok(Publishing {
+        settings: read(connection, &given)?,
+        timeout: given.millis("message.timeout.ms", 1)?,
+        batch_bytes: given.number("message.max.bytes", 1000, 100_000_000)?,
+    })
+}
+
+fn read(connection: &Connection, given: &Given) -> Result<Settings, Error> {
     let (secured, with_sasl) = match given.lower("security.protocol").as_str() {
         "plaintext" => (false, false),
         "ssl" => (true, false),
@@ -181,6 +206,12 @@ fn addresses(text: &str) -> Result<Vec<Address>, Error> {
 struct Given(HashMap<&'static str, String>);
 
 impl Given {
+    fn new(connection: &Connection, known: &[(&'static str, &str)]) -> Result<Given, Error> {
+        let mut given = Given(known.iter().map(|(name, value)| (*name, (*value).to_owned())).collect());
+        connection.properties.iter().try_for_each(|(name, value)| given.set(name, value))?;
+        Ok(given)
+    }
+
     fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
         if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
             return Err(Error::Refused { property: name.to_owned(), reason });
@@ -304,6 +335,20 @@ mod tests {
             "kafka property `security.protocl` is not accepted: our own fetch path does not know it: leave it \
              out, or write `fetch: librdkafka` at the source",
         );
+    }
+
+    #[test]
+    fn publishing_takes_what_reading_takes_and_some_more() {
+        let publishing = |name: &str, value: &str| {
+            let properties = vec![(name.to_owned(), value.to_owned())];
+            let read = publishing(&Connection { brokers: "a:1".to_owned(), properties });
+            let shown = read.map(|it| format!("{} {}", it.timeout.as_millis(), it.batch_bytes));
+            shown.unwrap_or_else(|error| error.to_string())
+        };
+        assert_eq!(publishing("fetch.min.bytes", "1000"), "30000 1000000");
+        assert_eq!(publishing("message.max.bytes", "9000"), "30000 9000");
+        assert_eq!(publishing("delivery.timeout.ms", "500"), "500 1000000");
+        assert!(publishing("linger.ms", "5").starts_with("kafka property `linger.ms` is not accepted"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::client::{Client, records as batch};
 use common::{at_end, reading, records, until, with};
+use fetch::produce::Producer;
 use fetch::{Input, Reader, Reading};
 use model::definition::Start;
 use std::sync::OnceLock;
@@ -105,6 +106,17 @@ fn a_broker_that_nobody_vouches_for_is_not_trusted() {
 fn who_forgets_tls_is_told() {
     let plain = reading(&broker().secured(Listener::Tls), &["shop"], Start::Earliest);
     refused(plain, "the broker speaks TLS, and `security.protocol` does not say so");
+}
+
+#[test]
+fn points_are_published_the_same_way() {
+    Client::new(broker().brokers()).create_topic("points", 1, 1, &[]);
+    let mut reading = secured(Listener::SaslTls, &password("SCRAM-SHA-512", PASSWORD));
+    let mut producer = Producer::new(&reading.connection).expect("the settings are good");
+    producer.publish("points", [(Some(b"k".as_slice()), b"v".as_slice(), 1)].into_iter()).expect("it is acknowledged");
+    reading.topics = vec!["points".to_owned()];
+    let mut reader = Reader::start(reading, vec![]).expect("the settings are good");
+    assert_eq!(records(&until(&mut reader, at_end(1))), ["0 k=v"]);
 }
 
 #[test]

@@ -5,10 +5,13 @@ use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionRespon
 use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
 use kafka_protocol::messages::{
     FindCoordinatorRequest, FindCoordinatorResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest,
-    MetadataResponse, OffsetCommitRequest, OffsetCommitResponse, SaslAuthenticateResponse, SaslHandshakeResponse,
-    TopicName,
+    MetadataResponse, OffsetCommitRequest, OffsetCommitResponse, ProduceRequest, ProduceResponse,
+    SaslAuthenticateResponse, SaslHandshakeResponse, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use proptest::prelude::*;
@@ -52,7 +55,7 @@ fn metadata_is_asked_for_and_understood() {
     for version in versions(&METADATA) {
         let topics: [Arc<str>; 2] = ["a".into(), "b".into()];
         let asked: MetadataRequest =
-            read_by_other(&METADATA, version, |writer| write_metadata(writer, version, topics.iter()));
+            read_by_other(&METADATA, version, |writer| write_metadata(writer, version, topics.iter(), false));
         assert!(!asked.allow_auto_topic_creation);
         let names: Vec<String> = asked
             .topics
@@ -136,6 +139,32 @@ fn commits_are_asked_for_and_understood() {
 }
 
 #[test]
+fn batches_are_handed_over_and_acknowledged() {
+    for version in versions(&PRODUCE) {
+        let batches = [(0, b"ab".as_slice()), (2, b"c")];
+        let read: ProduceRequest =
+            read_by_other(&PRODUCE, version, |writer| write_produce(writer, "a", 700, batches.into_iter()));
+        assert_eq!((read.transactional_id, read.acks, read.timeout_ms), (None, -1, 700));
+        let [topic] = &read.topic_data[..] else { panic!("{:?}", read.topic_data) };
+        let found: Vec<_> = topic.partition_data.iter().map(|of| (of.index, of.records.as_deref())).collect();
+        assert_eq!((topic.name.0.as_str(), found), ("a", batches.map(|(at, batch)| (at, Some(batch))).to_vec()));
+
+        let mut partition = PartitionProduceResponse::default().with_index(2).with_error_code(10).with_base_offset(7);
+        if version >= 8 {
+            let record = BatchIndexAndErrorMessage::default().with_batch_index(1).with_batch_index_error_message(None);
+            partition.record_errors = vec![record];
+            partition.error_message = Some(text("no"));
+        }
+        let topic =
+            TopicProduceResponse::default().with_name(TopicName(text("a"))).with_partition_responses(vec![partition]);
+        let response = ProduceResponse::default().with_responses(vec![topic]).with_throttle_time_ms(12);
+        let message = (version >= 8).then(|| "no".to_owned());
+        let expected = Produced { partitions: vec![Taken { partition: 2, error: 10, message }], throttle_ms: 12 };
+        assert_eq!(read_by_us(&PRODUCE, version, &response, read_produce), expected);
+    }
+}
+
+#[test]
 fn answers_to_sasl_are_understood() {
     let takes = SaslHandshakeResponse::default().with_error_code(33).with_mechanisms(vec![text("PLAIN")]);
     let answer = read_by_us(&SASL_HANDSHAKE, 1, &takes, |bytes, _| read_sasl_handshake(bytes));
@@ -171,6 +200,7 @@ proptest! {
             let noise = || Bytes::new(&noise, flexible);
             let _ = read_metadata(&mut noise(), version);
             let _ = read_list_offsets(&mut noise(), version);
+            let _ = read_produce(&mut noise(), version);
             let _ = read_api_versions(&mut noise());
             let _ = read_find_coordinator(&mut noise());
             let _ = read_offset_commit(&mut noise(), version);

@@ -166,8 +166,8 @@ impl Checks {
         fresh
     }
 
-    /// Which check instance this is, for those who look on.
-    pub(crate) fn key(&self, of: &CheckInstance) -> CheckKey {
+    /// Which check instance this is.
+    fn key(&self, of: &CheckInstance) -> CheckKey {
         let check = self.plan.definitions.checks[of.check].name.clone();
         CheckKey { element: of.element.clone(), check, labels: of.instance_labels.clone() }
     }
@@ -584,11 +584,21 @@ impl Checks {
         for place in std::mem::take(&mut self.changed) {
             let Some(of) = self.instances[place].as_mut().filter(|of| of.changed) else { continue };
             of.changed = false;
-            let check = self.plan.definitions.checks[of.check].name.clone();
-            let key = CheckKey { element: of.element.clone(), check, labels: of.instance_labels.clone() };
-            changes.push(Change::Check { key, record: Some(of.record.clone()) });
+            let record = Some(of.record.clone());
+            let of = self.instances[place].as_ref();
+            changes.extend(of.map(|of| Change::Check { key: self.key(of), record }));
         }
         self.deadlines(changes);
+    }
+
+    /// When the instances of each check last ran, by their rows.
+    pub(crate) fn last_runs(&self) -> Vec<(Arc<str>, Vec<Time>)> {
+        let names = self.plan.definitions.checks.iter().map(|check| check.name.clone());
+        let mut runs: Vec<_> = names.zip(&self.rows).map(|(name, rows)| (name, vec![Time::MIN; rows.len()])).collect();
+        for of in self.instances.iter().flatten() {
+            runs[of.check].1[of.record.row as usize] = of.last_run.unwrap_or(Time::MIN);
+        }
+        runs
     }
 
     /// The columns of deadlines that changed, of checks whose instances are all pushed on when their windows end.

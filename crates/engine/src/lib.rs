@@ -110,15 +110,6 @@ pub struct Kept {
     pub dropped: usize,
 }
 
-/// A check instance, for those who look on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckRun {
-    /// Which one.
-    pub key: state::CheckKey,
-    /// When it last ran, in event time, since the start.
-    pub last_run: Option<Time>,
-}
-
 /// A stream as it is cut for the checks that read it; its instances are kept under the fingerprint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedDescription {
@@ -402,9 +393,9 @@ impl Engine {
         })
     }
 
-    /// All check instances, with when they last ran.
-    pub fn check_runs(&self) -> impl Iterator<Item = CheckRun> + '_ {
-        self.checks.instances.iter().flatten().map(|of| CheckRun { key: self.checks.key(of), last_run: of.last_run })
+    /// For each check, when its instances last ran, by their rows; `Time::MIN` for one that has not since the start.
+    pub fn last_runs(&self) -> Vec<(Arc<str>, Vec<Time>)> {
+        self.checks.last_runs()
     }
 
     /// Takes the engine forward to what the shards hold and the shell says. Does no IO, reads no clock, does

@@ -315,7 +315,7 @@ fn observe(view: &View, engine: &Engine, inputs: &Inputs, stopped: Option<&Activ
     if let Some(stopped) = stopped {
         source_errors = inputs.names().map(|name| (name.clone(), stopped.clone())).collect();
     }
-    let runs = engine.check_runs().filter_map(|run| Some((run.key, run.last_run?))).collect();
+    let runs = engine.last_runs();
     view.observe(Observations { ends, source_errors, runs });
 }
 

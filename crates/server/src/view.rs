@@ -116,8 +116,8 @@ pub struct Observations {
     pub ends: Vec<(PartitionKey, i64)>,
     /// The sources that have an active error. Replaces what was told before.
     pub source_errors: Vec<(Arc<str>, ActiveError)>,
-    /// Checks that have run since the last time, and for which instant. Added to what was told before.
-    pub runs: Vec<(CheckKey, Time)>,
+    /// When the instances of each check last ran, by their rows. Replaces what was told before.
+    pub runs: Vec<(Arc<str>, Vec<Time>)>,
 }
 
 /// Where a watcher begins.
@@ -151,6 +151,8 @@ struct Held {
     /// What has just closed on feeds whose instances do not keep it themselves.
     newest: HashMap<u64, Arc<Points>>,
     times: Times,
+    /// For each check, when its instances last ran, by their rows.
+    runs: HashMap<Arc<str>, Vec<Time>>,
     sources: BTreeMap<Arc<str>, SourceRecord>,
     partitions: BTreeMap<PartitionKey, PartitionRecord>,
     ends: HashMap<PartitionKey, i64>,
@@ -183,7 +185,7 @@ impl View {
         let mut held = Held {
             sequence: restored.sequence,
             elements: restored.elements.iter().map(shown).collect(),
-            checks: restored.checks.iter().map(|(key, record)| (key.clone(), check_view(record, None))).collect(),
+            checks: restored.checks.iter().map(|(key, record)| (key.clone(), check_view(record))).collect(),
             sources: restored.sources.iter().cloned().collect(),
             partitions: restored.partitions.iter().cloned().collect(),
             recent: Recent::new(restored.sequence, recent_changes),
@@ -250,8 +252,7 @@ impl View {
                     held.newest.insert(*feed, points.clone());
                 }
                 Change::Check { key, record: Some(record) } => {
-                    let last_run = held.checks.get(key).and_then(|shown| shown.last_run);
-                    held.checks.insert(key.clone(), check_view(record, last_run));
+                    held.checks.insert(key.clone(), check_view(record));
                 }
                 Change::Check { key, record: None } => {
                     held.checks.remove(key);
@@ -287,11 +288,7 @@ impl View {
         let mut held = self.held.write().expect(SOUND);
         held.ends = observations.ends.into_iter().collect();
         held.source_errors = observations.source_errors.into_iter().collect();
-        for (key, time) in observations.runs {
-            if let Some(check) = held.checks.get_mut(&key) {
-                check.last_run = Some(time);
-            }
-        }
+        held.runs = observations.runs.into_iter().collect();
     }
 
     /// Says whether the engine runs: health checks answer by it. It does not until told so.
@@ -337,7 +334,7 @@ impl View {
         held.checks
             .range((from, Bound::Unbounded))
             .take(most)
-            .map(|(key, shown)| (key.clone(), held.with_deadline(key, shown)))
+            .map(|(key, shown)| (key.clone(), held.with_times(key, shown)))
             .collect()
     }
 
@@ -463,19 +460,21 @@ impl Held {
         of_feed.newest.clone().or_else(|| self.newest.get(&feed)?.point(of_feed.row))
     }
 
-    fn with_deadline(&self, key: &CheckKey, shown: &CheckView) -> CheckView {
+    /// A check with what stands in columns.
+    fn with_times(&self, key: &CheckKey, shown: &CheckView) -> CheckView {
         let column = Column::Deadlines { check: key.check.clone() };
         let missing_at = self.times.get(&column, shown.row).unwrap_or(shown.missing_at);
-        CheckView { missing_at, ..shown.clone() }
+        let ran = self.runs.get(&key.check).and_then(|runs| runs.get(shown.row as usize)).copied();
+        CheckView { missing_at, last_run: ran.filter(|time| *time != Time::MIN), ..shown.clone() }
     }
 }
 
-fn check_view(record: &CheckRecord, last_run: Option<Time>) -> CheckView {
+fn check_view(record: &CheckRecord) -> CheckView {
     CheckView {
         state: record.state,
         since: record.since,
         message: record.message.clone(),
-        last_run,
+        last_run: None,
         error: record.error.clone(),
         missing_at: record.missing_at,
         row: record.row,

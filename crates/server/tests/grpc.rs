@@ -45,7 +45,7 @@ async fn an_element_is_told_with_its_standing_and_its_checks() {
     let mut rig = Rig::new().await;
     rig.world.commit(SHOP);
     let key = CheckKey { element: Element::component("payments"), check: "slow".into(), labels: Labels::default() };
-    rig.world.apply(&[Change::Check { key, record: Some(spoken(State::Critical)) }]);
+    rig.world.apply(&[Change::Check { key, record: Some(CheckRecord { row: 1, ..spoken(State::Critical) }) }]);
 
     let request = v1::GetElementRequest { name: "payments".into() };
     let answer = rig.health().get_element(request).await.expect("payments").into_inner();
@@ -347,7 +347,7 @@ async fn checks_streams_and_sources_are_listed() {
     let at = |next_offset, max_time| PartitionRecord { next_offset, max_time, ..PartitionRecord::default() };
     rig.world.apply(&[
         Change::Check { key: key("checkout", "a"), record: Some(spoken(State::Clear)) },
-        Change::Check { key: key("checkout", "b"), record: Some(spoken(State::Critical)) },
+        Change::Check { key: key("checkout", "b"), record: Some(CheckRecord { row: 1, ..spoken(State::Critical) }) },
         Change::Check {
             key: key("payments", "a"),
             record: Some(CheckRecord { error: Some(failed.clone()), ..spoken(State::Clear) }),
@@ -370,7 +370,7 @@ async fn checks_streams_and_sources_are_listed() {
             "telegraf".into(),
             ActiveError { kind: "unreachable".into(), line: 0, column: 0, ..failed },
         )],
-        runs: vec![(key("checkout", "b"), BEGINNING)],
+        runs: vec![(key("checkout", "b").check, vec![model::Time::MIN, BEGINNING])],
     });
 
     let any = v1::ListChecksRequest::default;

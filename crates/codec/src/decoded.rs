@@ -84,13 +84,13 @@ pub struct Reject {
 
 /// Name and labels of a raw series key: name, then label and value in turn, with a byte 0xFF between them.
 /// Two keys may differ in the order of their labels and yet be the same series; of a label that
-/// stands twice the last value counts.
-pub fn series(raw: &[u8]) -> (Arc<str>, Labels) {
+/// stands twice the last value counts. `name_of` gives the names of metrics and labels: a million series share few.
+pub fn series(raw: &[u8], mut name_of: impl FnMut(&str) -> Arc<str>) -> (Arc<str>, Labels) {
     let mut parts = raw.split(|byte| *byte == SEPARATOR).map(String::from_utf8_lossy);
-    let name: Arc<str> = parts.next().unwrap_or_default().into();
-    let mut pairs = Vec::new();
+    let name = name_of(&parts.next().unwrap_or_default());
+    let mut pairs: Vec<(Arc<str>, Arc<str>)> = Vec::new();
     while let (Some(label), Some(value)) = (parts.next(), parts.next()) {
-        pairs.push((label, value));
+        pairs.push((name_of(&label), value.into()));
     }
     (name, Labels::new(pairs))
 }

@@ -6,7 +6,7 @@ use crate::plan::Plan;
 use crate::state::{PartitionKey, PartitionRecord, SeriesRecord};
 use crate::table::{Table, Target};
 use codec::{Decoded, Format, Kind, Reject, Sample};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use model::definition::{Content, Source, Stream};
 use model::record::{Batch, RecordIndex};
 use model::{Counters, Event, Labels, Reason, Span, Time};
@@ -30,6 +30,8 @@ pub struct Shard {
     pub(crate) counters: Vec<Counters>,
     /// The first refusals of each source and reason since the engine last took them.
     pub(crate) refusals: Vec<Refusal>,
+    /// The names of metrics and labels that series have.
+    names: HashSet<Arc<str>>,
     /// How many rows all lanes have.
     rows: usize,
     /// How often a pane took in a sample, since the start.
@@ -233,6 +235,7 @@ impl Shard {
             opened: Vec::new(),
             counters: vec![Counters::default(); sources],
             refusals: Vec::new(),
+            names: HashSet::new(),
             rows: 0,
             updates: 0,
             restored: plan.lanes.iter().map(|_| HashMap::new()).collect(),
@@ -422,7 +425,8 @@ impl Shard {
     /// Finds out where samples of a series go that is new, or of which rows were taken back.
     #[cold]
     fn meet(&mut self, source: usize, raw: &[u8], counters: &mut Counters) -> usize {
-        let (name, labels) = codec::series(raw);
+        let names = &mut self.names;
+        let (name, labels) = codec::series(raw, |name| names.get_or_insert_with(name, |name| name.into()).clone());
         // The table may be about to change.
         self.found.clear();
         if self.tables[source].len() > 2 * self.plan.definitions.limits.series {
@@ -505,7 +509,11 @@ fn instance(stream: &Stream, name: &str, labels: &Labels) -> Option<Labels> {
     let of_each: Option<Vec<_>> = (stream.each.iter())
         .map(|name| labels.get(name).filter(|value| !value.is_empty()).map(|value| (name.clone(), value.clone())))
         .collect();
-    of_each.filter(|_| selected).map(Labels::new)
+    // Nearly always an instance is what makes a series, and shares its labels.
+    let shared = |pairs: Vec<(Arc<str>, Arc<str>)>| {
+        Some(Labels::new(pairs)).map(|own| if own == *labels { labels.clone() } else { own })
+    };
+    of_each.filter(|_| selected).and_then(shared)
 }
 
 /// Whether an event's fields are those that a stream selects.

@@ -167,6 +167,8 @@ impl Windows {
                 let at = instance.series.len() as u32;
                 instance.sorted = at == 0;
                 state.lone[place as usize] = (at == 0).then_some((worker as u32, row));
+                // Most have but one.
+                instance.series.reserve_exact(1);
                 instance.series.push(Series {
                     name: of.name,
                     labels: of.labels,

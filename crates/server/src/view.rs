@@ -145,7 +145,7 @@ struct Held {
     elements: Elements,
     checks: BTreeMap<CheckKey, CheckView>,
     /// By stream, instance and feed.
-    instances: BTreeMap<Arc<str>, BTreeMap<Labels, BTreeMap<u64, FeedInstance>>>,
+    instances: BTreeMap<Arc<str>, BTreeMap<Labels, FeedInstances>>,
     baselines: Baselines,
     readings: Readings,
     /// What has just closed on feeds whose instances do not keep it themselves.
@@ -160,11 +160,14 @@ struct Held {
     recent: Recent,
 }
 
+/// What an instance is for each feed that has it, by the feed's number. Nearly always it is one.
+type FeedInstances = Vec<(u64, FeedInstance)>;
+
 #[derive(Debug)]
 struct FeedInstance {
     born: Time,
     last_sample: Option<Time>,
-    newest: Option<KeptPoint>,
+    newest: Option<Box<KeptPoint>>,
     /// Its row in the columns of the feed.
     row: u32,
 }
@@ -428,28 +431,39 @@ impl Held {
         let was = match record {
             Some(record) => {
                 let InstanceRecord { row, born, last_sample, .. } = *record;
-                let shown = FeedInstance { born, last_sample, newest: is.cloned(), row };
-                instances.entry(labels.clone()).or_default().insert(feed, shown)
+                let shown = FeedInstance { born, last_sample, newest: is.cloned().map(Box::new), row };
+                let of_feeds = instances.entry(labels.clone()).or_default();
+                match of_feeds.binary_search_by_key(&feed, |(feed, _)| *feed) {
+                    Ok(at) => Some(std::mem::replace(&mut of_feeds[at].1, shown)),
+                    Err(at) => {
+                        of_feeds.reserve_exact(1);
+                        of_feeds.insert(at, (feed, shown));
+                        None
+                    }
+                }
             }
             None => {
                 let of_feeds = instances.get_mut(labels);
-                let was = of_feeds.and_then(|of_feeds| of_feeds.remove(&feed));
-                if instances.get(labels).is_some_and(BTreeMap::is_empty) {
+                let was = of_feeds.and_then(|of_feeds| {
+                    let at = of_feeds.iter().position(|(of, _)| *of == feed)?;
+                    Some(of_feeds.remove(at).1)
+                });
+                if instances.get(labels).is_some_and(Vec::is_empty) {
                     instances.remove(labels);
                 }
                 was
             }
         };
-        self.readings.change(feed, was.as_ref().and_then(|was| was.newest.as_ref()), is);
+        self.readings.change(feed, was.as_ref().and_then(|was| was.newest.as_deref()), is);
     }
 
-    fn show(&self, labels: &Labels, feeds: &BTreeMap<u64, FeedInstance>) -> Option<InstanceView> {
-        let last_sample = |(feed, of_feed): (&u64, &FeedInstance)| {
+    fn show(&self, labels: &Labels, feeds: &FeedInstances) -> Option<InstanceView> {
+        let last_sample = |(feed, of_feed): &(u64, FeedInstance)| {
             self.times.get(&Column::LastSamples { feed: *feed }, of_feed.row).unwrap_or(of_feed.last_sample)
         };
         Some(InstanceView {
             labels: labels.clone(),
-            born: feeds.values().map(|of_feed| of_feed.born).min()?,
+            born: feeds.iter().map(|(_, of_feed)| of_feed.born).min()?,
             last_sample: feeds.iter().filter_map(last_sample).max(),
             points: feeds.iter().filter_map(|(feed, of_feed)| Some((*feed, self.newest(*feed, of_feed)?))).collect(),
         })
@@ -457,7 +471,7 @@ impl Held {
 
     /// The newest point of an instance.
     fn newest(&self, feed: u64, of_feed: &FeedInstance) -> Option<KeptPoint> {
-        of_feed.newest.clone().or_else(|| self.newest.get(&feed)?.point(of_feed.row))
+        of_feed.newest.as_deref().cloned().or_else(|| self.newest.get(&feed)?.point(of_feed.row))
     }
 
     /// A check with what stands in columns.

@@ -187,7 +187,7 @@ pub(super) fn instances(
     let pick = feed.downsample.iter().position(|of| Some(*of) == downsample);
     let of_stream = held.instances.get(&feed.stream);
     let newest = |labels: &Labels| -> Option<ReadingView> {
-        let of_feed: &FeedInstance = of_stream?.get(labels)?.get(&feed.fingerprint)?;
+        let of_feed: &FeedInstance = &of_stream?.get(labels)?.iter().find(|(of, _)| *of == feed.fingerprint)?.1;
         let KeptPoint { start, end, count, values, incomplete, readings } = held.newest(feed.fingerprint, of_feed)?;
         let value = pick.and_then(|pick| values.get(pick).copied()).filter(|value| !value.is_nan());
         let reading = readings.get(place).copied().flatten();

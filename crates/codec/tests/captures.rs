@@ -210,7 +210,7 @@ fn icinga2_events() {
     assert_eq!(decoded.rejects, []);
     let mut found: BTreeMap<String, u64> = BTreeMap::new();
     for event in &decoded.events {
-        let (name, labels) = codec::series(decoded.slice(&event.series), std::sync::Arc::from);
+        let (name, labels) = codec::series(decoded.slice(&event.series), |name| name.into());
         *found.entry(name.to_string()).or_default() += 1;
         let body: Value = serde_json::from_slice(decoded.slice(&event.body)).expect("JSON");
         for label in ["host", "service"] {

@@ -129,7 +129,7 @@ proptest! {
         let decoded = decode(&Format::new("influx", &Settings::default()).expect("a plan"), &batch(line.as_bytes()));
         prop_assert_eq!(decoded.rejects, vec![], "{}", line);
         let sample = &decoded.samples[0];
-        let (found, labels) = codec::series(&decoded.bytes[sample.series.start as usize..sample.series.end as usize], std::sync::Arc::from);
+        let (found, labels) = codec::series(&decoded.bytes[sample.series.start as usize..sample.series.end as usize], |name| name.into());
         prop_assert_eq!(&*found, format!("{measurement}.{field}"));
         prop_assert_eq!(labels, model::Labels::new([(tag.0, tag.1)]));
         prop_assert_eq!((sample.value.to_bits(), sample.time.nanos()), (value.to_bits(), 7));

@@ -78,7 +78,7 @@ pub fn point(key: &[u8], value: &[u8], timestamp_ms: i64) -> String {
 
 fn items(decoded: &Decoded) -> Vec<Item> {
     let samples = decoded.samples.iter().map(|sample| {
-        let (name, labels) = codec::series(decoded.slice(&sample.series), Arc::from);
+        let (name, labels) = codec::series(decoded.slice(&sample.series), |name| name.into());
         let kind = match sample.kind {
             codec::Kind::Gauge => oracle::Kind::Gauge,
             codec::Kind::Cumulative => oracle::Kind::Cumulative,
@@ -87,7 +87,7 @@ fn items(decoded: &Decoded) -> Vec<Item> {
         Item { name, labels, time: sample.time, content: Content::Number { value: sample.value, kind } }
     });
     let events = decoded.events.iter().map(|event| {
-        let (kind, labels) = codec::series(decoded.slice(&event.series), Arc::from);
+        let (kind, labels) = codec::series(decoded.slice(&event.series), |name| name.into());
         let body = String::from_utf8_lossy(decoded.slice(&event.body)).as_ref().into();
         Item { name: kind.clone(), labels, time: event.time, content: Content::Event { body, kind } }
     });

@@ -62,7 +62,7 @@ pub fn decode(format: &Format, batch: &Batch) -> Decoded {
 
 /// A raw series key as text.
 pub fn show(raw: &[u8]) -> String {
-    let (name, labels) = codec::series(raw, std::sync::Arc::from);
+    let (name, labels) = codec::series(raw, |name| name.into());
     format!("{name}{labels}")
 }
 

@@ -15,7 +15,8 @@ const SECTIONS: [Section; 11] = [
                 "Further settings of the Kafka client, by librdkafka's names: each a text, `{ file: path }` or `{ env: NAME }`. \
                  They are never printed. A source that is read with `fetch: own` takes those of TLS (`security.protocol`, \
                  `ssl.*` in PEM), of SASL (PLAIN, SCRAM, OAUTHBEARER), bounds of fetches (`fetch.*`), timeouts and \
-                 back-offs, and refuses others by name; publishing takes all.",
+                 back-offs, and refuses others by name. Publishing takes all; points are published by our own path, and by \
+                 librdkafka where a property besides those, `message.timeout.ms` and `message.max.bytes` is set.",
             ),
         ],
     ),

@@ -3,13 +3,15 @@
 //! One process owns all partitions of its sources by its own assignment: no consumer group ever takes one away.
 //! A [`Reader`] reads one source on a thread of its own and hands over [`Input`]s in the order of each
 //! partition's offsets; what is stored, and where reading begins, is the caller's decision and commit. It reads by our
-//! own fetch path, which is the crate `fetch`, or by librdkafka, and shows the same of both.
+//! own fetch path, which is the crate `fetch`, or by librdkafka, and shows the same of both. [`Points`] are published by
+//! either too; transitions by librdkafka's [`Publisher`].
 
 mod admin;
 mod connection;
 mod embedded;
 mod extent;
 mod librdkafka;
+mod points;
 mod publisher;
 mod reader;
 
@@ -17,6 +19,7 @@ pub use admin::{create_topics, topics_exist};
 pub use embedded::Embedded;
 pub use extent::extents;
 pub use fetch::{Connection, Extent, Input, Position, Reading};
+pub use points::Points;
 pub use publisher::{Message, Publisher};
 pub use reader::Reader;
 
@@ -48,6 +51,7 @@ impl From<fetch::Error> for Error {
     fn from(error: fetch::Error) -> Error {
         match error {
             fetch::Error::Unanswered { action, reason } => Error::Admin { action, reason },
+            fetch::Error::Unpublished { topic, reason } => Error::Publish { topic, reason },
             error => Error::Connection(error),
         }
     }

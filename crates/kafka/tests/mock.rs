@@ -4,8 +4,9 @@
 mod common;
 
 use common::{both, connection, message, reading, records, start, until};
-use kafka::{Connection, Embedded, Error, Input, Message, Publisher, Reader};
+use kafka::{Connection, Embedded, Error, Input, Message, Points, Publisher, Reader};
 use model::definition::{Fetch, Start};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 fn publish(embedded: &Embedded, topic: &str, messages: &[Message]) {
@@ -137,6 +138,48 @@ fn equal_keys_meet_in_one_partition() {
         shares.sort();
         assert_eq!(shares, [vec!["checkout"; 3], vec!["payments"; 2]]);
     });
+}
+
+#[test]
+fn points_lie_where_librdkafka_puts_them_whoever_publishes_them() {
+    let embedded = Embedded::start(&[("own", 7), ("librdkafka", 7)]).expect("it starts");
+    let points: Vec<(String, i64)> = (0..500).map(|place| (format!("key {}", place % 99), 1_000 + place)).collect();
+    let published = |topic: &str, properties: &[(&str, &str)]| {
+        let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let connection = Connection { properties, ..connection(&embedded.brokers()) };
+        let mut publisher = Points::new(&connection).expect("one of both takes the settings");
+        let messages = points.iter().map(|(key, at_ms)| (Some(key.as_bytes()), b"v".as_slice(), *at_ms));
+        publisher.publish(topic, messages).expect("the broker acknowledges");
+        let mut reader = start(Fetch::Own, reading(&embedded.brokers(), &[topic], Start::Earliest), None);
+        let mut ends = 0;
+        let inputs = until(&mut reader, |input| {
+            ends += i32::from(matches!(input, Input::AtEnd { .. }));
+            ends == 7
+        });
+        let mut found: BTreeMap<i32, Vec<(String, i64)>> = BTreeMap::new();
+        for input in &inputs {
+            let Input::Batch(batch) = input else { continue };
+            let points = batch.records.iter().enumerate().map(|(place, index)| {
+                let key = batch.record(place).key.unwrap_or_default();
+                (String::from_utf8_lossy(key).into_owned(), index.timestamp_ms.unwrap_or(-1))
+            });
+            found.entry(batch.partition).or_default().extend(points);
+        }
+        found
+    };
+    let own = published("own", &[("fetch.min.bytes", "1")]);
+    assert_eq!((own.len(), own.values().map(Vec::len).sum::<usize>()), (7, 500));
+    // A property that our own path does not know.
+    assert_eq!(published("librdkafka", &[("compression.type", "gzip")]), own);
+}
+
+#[test]
+fn a_bad_setting_of_points_is_named() {
+    let properties = vec![("enable.idempotence".to_owned(), "false".to_owned())];
+    let error = Points::new(&Connection { properties, ..connection("127.0.0.1:1") }).err().map(|e| e.to_string());
+    let expected =
+        "kafka property `enable.idempotence` cannot be set here: correct results need the built-in value".to_owned();
+    assert_eq!(error, Some(expected));
 }
 
 #[test]

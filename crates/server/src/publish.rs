@@ -6,7 +6,7 @@
 
 use crate::crash::Crash;
 use engine::state::ActiveError;
-use kafka::{Message, Publisher};
+use kafka::{Message, Points, Publisher};
 use model::transition::Cause;
 use model::{Element, Transition};
 use serde_json::{Map, Value, json};
@@ -29,8 +29,14 @@ const PIECES_TOGETHER: usize = 4;
 /// Between two attempts.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Where all goes: the publisher, and the topic of transitions, where they are published. Points have their topics.
-pub(crate) type Destination = Option<(Publisher, Option<String>)>;
+/// Where all goes. What has nowhere to go is taken out of the outbox all the same.
+#[derive(Default)]
+pub(crate) struct Destination {
+    /// The publisher of transitions, and their topic.
+    pub(crate) transitions: Option<(Publisher, String)>,
+    /// Points have their topics with them.
+    pub(crate) points: Option<Points>,
+}
 
 /// What waits to be published.
 #[derive(Clone, Copy, Debug)]
@@ -79,12 +85,12 @@ struct Shared {
 impl Publishing {
     /// Begins with what a former process has left in the outbox. Where there is nowhere to publish to, the outbox
     /// is emptied.
-    pub(crate) fn start(store: Arc<Store>, to: Destination, crash: Arc<Crash>) -> std::io::Result<Publishing> {
+    pub(crate) fn start(store: Arc<Store>, mut to: Destination, crash: Arc<Crash>) -> std::io::Result<Publishing> {
         let (wake, woken) = sync_channel(1);
         let (stop, shared) = (Arc::new(AtomicBool::new(false)), Arc::new(Shared::default()));
         let (stopping, sharing) = (stop.clone(), shared.clone());
         let thread = std::thread::Builder::new().name("publisher".to_owned());
-        let thread = thread.spawn(move || work(&store, to.as_ref(), &crash, &woken, &stopping, &sharing))?;
+        let thread = thread.spawn(move || work(&store, &mut to, &crash, &woken, &stopping, &sharing))?;
         let publishing = Publishing { wake, stop, shared, thread: Some(thread) };
         publishing.wake();
         Ok(publishing)
@@ -121,14 +127,7 @@ impl Publishing {
     }
 }
 
-fn work(
-    store: &Store,
-    to: Option<&(Publisher, Option<String>)>,
-    crash: &Crash,
-    woken: &Receiver<()>,
-    stop: &AtomicBool,
-    shared: &Shared,
-) {
+fn work(store: &Store, to: &mut Destination, crash: &Crash, woken: &Receiver<()>, stop: &AtomicBool, shared: &Shared) {
     let mut wait = RETRY;
     loop {
         match woken.recv_timeout(wait) {
@@ -159,16 +158,10 @@ fn work(
 }
 
 /// Publishes until the outbox is empty. A topic that nobody can write to does not hold up the others' kind.
-fn drain(
-    store: &Store,
-    to: Option<&(Publisher, Option<String>)>,
-    crash: &Crash,
-    shared: &Shared,
-) -> Result<(), String> {
+fn drain(store: &Store, to: &mut Destination, crash: &Crash, shared: &Shared) -> Result<(), String> {
     loop {
-        let to_topic = to.and_then(|(publisher, topic)| Some((publisher, topic.as_deref()?)));
-        let transitions = drain_transitions(store, to_topic, crash, shared);
-        let points = publish_points(store, to.map(|(publisher, _)| publisher), crash, shared);
+        let transitions = drain_transitions(store, to.transitions.as_ref(), crash, shared);
+        let points = publish_points(store, to.points.as_mut(), crash, shared);
         transitions?;
         if !points? {
             return Ok(());
@@ -177,37 +170,32 @@ fn drain(
 }
 
 /// Publishes some of the points that wait. False where none do.
-fn publish_points(store: &Store, to: Option<&Publisher>, crash: &Crash, shared: &Shared) -> Result<bool, String> {
+fn publish_points(store: &Store, to: Option<&mut Points>, crash: &Crash, shared: &Shared) -> Result<bool, String> {
     let pieces = store.points(PIECES_TOGETHER).map_err(|error| error.to_string())?;
     if let Some(publisher) = to {
         // Those for one topic go together; they are next to each other where there are many.
         for (place, same) in pieces.chunk_by(|a, b| a.topic == b.topic).enumerate() {
-            let parts: Vec<_> = same.iter().flat_map(|piece| piece.messages.iter()).collect();
-            let publish = |some: &[(&[u8], &[u8], i64)]| {
-                let messages: Vec<Message> = some.iter().map(|of| point(*of)).collect();
-                publisher.publish(&same[0].topic, &messages).map_err(|error| error.to_string())
-            };
-            let (first, second) = parts.split_at(parts.len().div_ceil(2));
-            publish(first)?;
+            let topic = &same[0].topic;
+            let count: usize = same.iter().map(|piece| piece.messages.index.len()).sum();
+            let messages = || same.iter().flat_map(|piece| piece.messages.iter());
+            let points = || messages().map(|(key, value, timestamp_ms)| (Some(key), value, timestamp_ms));
+            // In two halves, so that a crash between them leaves pieces that are published in part.
+            let half = count.div_ceil(2);
+            publisher.publish(topic, points().take(half)).map_err(|error| error.to_string())?;
             if place == 0 {
                 crash.here("mid-points");
             }
-            publish(second)?;
-            shared.points.fetch_add(parts.len() as u64, Ordering::Relaxed);
+            publisher.publish(topic, points().skip(half)).map_err(|error| error.to_string())?;
+            shared.points.fetch_add(count as u64, Ordering::Relaxed);
         }
     }
     store.trim_points(&pieces).map_err(|error| error.to_string())?;
     Ok(!pieces.is_empty())
 }
 
-fn point<'a>((key, value, timestamp_ms): (&'a [u8], &'a [u8], i64)) -> Message<'a> {
-    let timestamp_ms = Some(timestamp_ms);
-    Message { key: Some(key.into()), value: Some(value.into()), timestamp_ms, ..Message::default() }
-}
-
 fn drain_transitions(
     store: &Store,
-    to: Option<(&Publisher, &str)>,
+    to: Option<&(Publisher, String)>,
     crash: &Crash,
     shared: &Shared,
 ) -> Result<(), String> {

@@ -7,12 +7,12 @@ use crate::crash::Crash;
 use crate::due::Due;
 use crate::grpc::{self, History, Served};
 use crate::inputs::{Inputs, Polled, connection};
-use crate::publish::{self, Publishing};
+use crate::publish::{self, Destination, Publishing};
 use crate::view::{Feed, Observations, RECENT_CHANGES, View};
 use config::{Durability, Settings, StoreSettings};
 use engine::state::{ActiveError, Change, PartitionKey, Restored};
 use engine::{Engine, Kept, Shard, Step, fill};
-use kafka::Publisher;
+use kafka::{Points, Publisher};
 use model::record::Batch;
 use model::{Counters, Reason, Time};
 use std::collections::HashMap;
@@ -126,7 +126,7 @@ pub fn run(settings: &Settings, options: Options, shutdown: &AtomicBool) -> Resu
     );
 
     let service = Service::start(listener, served.clone())?;
-    let publishing = Publishing::start(store.clone(), destination(settings)?, crash.clone())?;
+    let publishing = Publishing::start(store.clone(), destination(settings, &store)?, crash.clone())?;
     let mut now = clock();
     let mut inputs = Inputs::start(settings, &engine.positions(&shards), &read_before, now)
         .map_err(|(source_name, error)| Error::Source { source_name, error })?;
@@ -348,16 +348,19 @@ pub(crate) fn store_options(store: &StoreSettings, path: PathBuf, keep_journal: 
     }
 }
 
-fn destination(settings: &Settings) -> Result<publish::Destination, Error> {
-    let (brokers, properties) = match &settings.transitions {
-        Some(of) => (&of.brokers, &of.properties),
-        None if !settings.definitions.publications.is_empty() => {
-            (&settings.points.brokers, &settings.points.properties)
-        }
-        None => return Ok(None),
-    };
-    let publisher = Publisher::new(&connection(brokers, properties)).map_err(Error::Publishing)?;
-    Ok(Some((publisher, settings.transitions.as_ref().map(|of| of.topic.clone()))))
+fn destination(settings: &Settings, store: &Store) -> Result<Destination, Error> {
+    let mut to = Destination::default();
+    if let Some(of) = &settings.transitions {
+        let publisher = Publisher::new(&connection(&of.brokers, &of.properties)).map_err(Error::Publishing)?;
+        to.transitions = Some((publisher, of.topic.clone()));
+    }
+    // Beside transitions, also what a former run has left goes out where no stream publishes points any more.
+    let left = to.transitions.is_some() && store.points_len() > 0;
+    if left || !settings.definitions.publications.is_empty() {
+        let of = &settings.points;
+        to.points = Some(Points::new(&connection(&of.brokers, &of.properties)).map_err(Error::Publishing)?);
+    }
+    Ok(to)
 }
 
 /// What the view begins with: all but what only the engine needs, which may be large.

@@ -519,7 +519,7 @@ impl Engine {
             born.extend(fresh.into_iter().map(|instance| (*feed, instance)));
             events.insert(*feed, of_windows);
             self.baselines.read(*feed, &mut self.windows); // the bands in force
-            self.publications.write(*feed, instant.time, &mut self.windows);
+            self.publications.write(*feed, instant.time, &self.windows);
         }
         self.bring_forth(&born, instant.time);
         for feed in &closing {

@@ -1,8 +1,8 @@
 //! What streams publish: when a window closes, each instance's point becomes a message for a topic.
 //!
 //! Messages are written one behind the other into a buffer that goes into the outbox in one piece: of a million
-//! windows that close at once, none costs a record of the store, nor memory of its own. Their order is that of the
-//! instances' labels, so neither splits of the input nor workers show in it.
+//! windows that close at once, none costs a record of the store, nor memory of its own. Those of one instance come in the
+//! order of time; those of one instant come in any.
 
 use crate::plan::Plan;
 use crate::state::{Change, MessagePlace, Messages};
@@ -47,7 +47,7 @@ impl Publications {
     }
 
     /// Writes the points of a feed's windows that have just closed.
-    pub(crate) fn write(&mut self, feed: usize, end: Time, windows: &mut Windows) {
+    pub(crate) fn write(&mut self, feed: usize, end: Time, windows: &Windows) {
         let plan = self.plan.clone();
         let of_feed = &plan.feeds[feed];
         for (publication, picks) in &of_feed.publications {
@@ -55,9 +55,7 @@ impl Publications {
             let words = Words::new(&plan, of, end);
             // Only a sliding window over a young instance begins elsewhere than those of the others.
             let (mut start, mut start_text) = (end, String::new());
-            windows.put_in_order(of_feed.lane);
-            for place in windows.in_order(of_feed.lane) {
-                let Some(point) = windows.feeds[feed].closed.get(*place as usize) else { continue };
+            for (place, point) in windows.feeds[feed].closed.iter() {
                 let values = || picks.iter().map(|pick| point.values[*pick]);
                 if !values().all(f64::is_finite) {
                     continue;
@@ -67,7 +65,7 @@ impl Publications {
                 }
                 let messages = &mut self.open[*publication];
                 let before = messages.bytes.len();
-                let labels = windows.labels(feed, *place);
+                let labels = windows.labels(feed, place as u32);
                 write_key(labels, &mut messages.bytes);
                 let key_end = messages.bytes.len() as u32;
                 words.write(labels, &start_text, point.count, values(), point.incomplete, &mut messages.bytes);

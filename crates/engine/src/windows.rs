@@ -35,9 +35,6 @@ pub(crate) struct LaneState {
     /// The worker and row of each instance that is made of one series on one worker, as nearly all are.
     lone: Vec<Option<(u32, u32)>>,
     by_labels: HashMap<Labels, u32>,
-    /// The instances by their labels, as far as anybody asked, and whether that was before the last one came or went.
-    in_order: Vec<u32>,
-    out_of_order: bool,
     /// Places of instances that are no more.
     free: Vec<u32>,
     /// The place of each series: instance, and place in its series.
@@ -105,7 +102,6 @@ impl Windows {
             state.lone[place as usize] = None;
         }
         state.by_labels.insert(labels.clone(), place);
-        state.out_of_order = true;
         state.feeds.iter().for_each(|feed| _ = self.feeds[*feed].unborn.insert(place));
         place
     }
@@ -118,26 +114,6 @@ impl Windows {
 
     pub(crate) fn labels(&self, feed: usize, place: u32) -> &Labels {
         &self.lanes[self.plan.feeds[feed].lane].instances[place as usize].labels
-    }
-
-    /// The instances of a lane by their labels, as `put_in_order` left them.
-    pub(crate) fn in_order(&self, lane: usize) -> &[u32] {
-        &self.lanes[lane].in_order
-    }
-
-    /// Takes in which instances of a lane came and went.
-    pub(crate) fn put_in_order(&mut self, lane: usize) {
-        let state = &mut self.lanes[lane];
-        if !std::mem::take(&mut state.out_of_order) {
-            return;
-        }
-        let mut met = vec![false; state.instances.len()];
-        state.free.iter().for_each(|place| met[*place as usize] = true);
-        state.in_order.retain(|place| !std::mem::replace(&mut met[*place as usize], true));
-        state.in_order.extend((0..met.len()).filter(|place| !met[*place]).map(|place| place as u32));
-        let instances = &state.instances;
-        // Nearly all are in order already, which this sort makes use of.
-        state.in_order.sort_by(|a, b| instances[*a as usize].labels.cmp(&instances[*b as usize].labels));
     }
 
     /// The instances of a feed that live.
@@ -593,7 +569,6 @@ impl Windows {
         }
         if kept.is_empty() {
             state.by_labels.remove(&labels);
-            state.out_of_order = true;
             state.free.push(place);
             state.feeds.iter().for_each(|feed| _ = self.feeds[*feed].unborn.remove(&place));
         }

@@ -261,8 +261,8 @@ fn points_are_published_once_they_are_final() {
     let quarter = r#""count":1,"values":{"sum":0.25,"count":1},"incomplete":true}"#;
     let seven = r#""count":1,"values":{"sum":7,"count":1},"incomplete":true}"#;
     let wanted = [
-        point(1, "a", "a", "00", "10", whole),
         point(1, "b\n", "b\\n", "00", "10", quarter),
+        point(1, "a", "a", "00", "10", whole),
         point(1, "a", "a", "10", "20", seven),
     ];
     assert_eq!(published(&mut bench), wanted);

@@ -148,8 +148,7 @@ fn expected(world: &World, memory: &Memory) -> (Vec<Transition>, Vec<String>) {
     let outcome = scenario::truth::of(&world.settings, &batches, &journal);
     let points = scenario::truth::points(&world.settings, &outcome);
     let points = points.iter().flat_map(|(topic, lines)| lines.iter().map(move |line| format!("{topic} {line}")));
-    let points = points.collect();
-    (outcome.transitions, points)
+    (outcome.transitions, by_instant(points.collect()))
 }
 
 /// All points that were committed, by their topics.
@@ -160,7 +159,14 @@ fn points(memory: &Memory) -> Vec<String> {
         lines.extend(messages.iter().map(line));
     }
     lines.sort_by_key(|(topic, _)| *topic); // those of one topic stay in their order
-    lines.into_iter().map(|(topic, line)| format!("{topic} {line}")).collect()
+    by_instant(lines.into_iter().map(|(topic, line)| format!("{topic} {line}")).collect())
+}
+
+/// The lines of each topic in the order of time; those of one instant, which come in any, in the order of their text.
+fn by_instant(mut lines: Vec<String>) -> Vec<String> {
+    let instant = |line: &String| Some((line.split_once(' ')?.0.to_owned(), line.rsplit_once(' ')?.1.to_owned()));
+    lines.chunk_by_mut(|a, b| instant(a) == instant(b)).for_each(<[String]>::sort);
+    lines
 }
 
 fn text(transitions: &[Transition]) -> Vec<String> {

@@ -76,7 +76,9 @@ impl Rolling {
             return Some(self);
         }
         for extremes in [&mut self.minima, &mut self.maxima] {
-            extremes.pop_front_if(|(end, _)| *end <= first_end);
+            if extremes.front().is_some_and(|(end, _)| *end <= first_end) {
+                extremes.pop_front();
+            }
         }
         let known = self.summary.take_away(first);
         self.bound();

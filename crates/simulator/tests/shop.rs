@@ -74,12 +74,12 @@ fn decoded(outputs: &[Output]) -> Vec<Seen> {
         formats[output.topic].decode(output.topic, &batch.record(0), &mut found);
         assert!(found.rejects.is_empty(), "{:?} in {}", found.rejects, String::from_utf8_lossy(&output.value));
         for sample in &found.samples {
-            let (name, labels) = series(found.slice(&sample.series));
+            let (name, labels) = series(found.slice(&sample.series), |name| name.into());
             let (name, value, time, body) = (name.to_string(), sample.value, sample.time, String::new());
             seen.push(Seen { topic: output.topic, name, labels, time, value, body });
         }
         for event in &found.events {
-            let (name, labels) = series(found.slice(&event.series));
+            let (name, labels) = series(found.slice(&event.series), |name| name.into());
             let body = String::from_utf8_lossy(found.slice(&event.body)).into_owned();
             seen.push(Seen { topic: output.topic, name: name.to_string(), labels, time: event.time, value: 1.0, body });
         }

@@ -205,7 +205,7 @@ fn deviation_from_baseline_is_in_units_of_the_band() {
     let only = |direction, value| [with_baseline(value, None, false), ("direction", text(direction))];
     check(name, State::Unknown, &only("above", 1.0), "CLEAR: 1, expected 10 (8 to 14), deviation -4.5");
     check(name, State::Unknown, &only("below", 1.0), "CRITICAL: 1, expected 10 (8 to 14), deviation -4.5");
-    let wrong = "error at 22:16: direction is up, above, below or both is wanted";
+    let wrong = "error at 24:16: direction is up, above, below or both is wanted";
     check(name, State::Unknown, &only("up", 1.0), wrong);
     check(name, State::Clear, &[("metric", metric(3.0))], "UNKNOWN: 3, there is no baseline yet");
     check(name, State::Clear, &given(12.0), "CLEAR");

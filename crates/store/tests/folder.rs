@@ -58,7 +58,7 @@ fn another_version_is_named() {
     fs::write(folder.path().join(MARKER), "vitalsign state 1\n").expect("a marker");
     assert_eq!(
         refused(folder.path()),
-        "FOLDER: was written in version 1 of the state format; this program reads version 3; give it an empty folder"
+        "FOLDER: was written in version 1 of the state format; this program reads version 4; give it an empty folder"
     );
 }
 

@@ -22,8 +22,11 @@ pub(crate) fn svg(rows: &[Row]) -> String {
 
     let mut body = String::new();
     let mut y = 34.0;
-    for group in rows.chunk_by(|one, other| (&one.workload, one.series) == (&other.workload, other.series)) {
-        let (workload, series) = (&group[0].workload, group[0].series);
+    let same = |one: &&Row, other: &&Row| {
+        (&one.workload, one.series, one.events) == (&other.workload, other.series, other.events)
+    };
+    for group in rows.chunk_by(same) {
+        let Row { workload, series, .. } = group[0];
         y += 12.0;
         let _ = writeln!(body, r#"<text class="head" x="8" y="{:.0}">{workload}, {series} series</text>"#, y + 11.0);
         y += LINE;

@@ -148,15 +148,15 @@ pub(crate) struct Row {
     pub(crate) peak_mb: f64,
 }
 
-/// One row for each system of each workload; in the order of workload, series and the systems' list.
+/// One row for each system of each workload; in the order of workload, series, events and the systems' list.
 pub(crate) fn rows(runs: &[Run]) -> Vec<Row> {
     let place = |name: &str| SYSTEMS.iter().position(|system| system.name == name).unwrap_or(SYSTEMS.len());
-    let mut groups: BTreeMap<(&str, u32, usize, &str), Vec<&Run>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, u32, u64, usize, &str), Vec<&Run>> = BTreeMap::new();
     for run in runs {
-        let key = (&*run.workload, run.series, place(&run.system), &*run.system);
+        let key = (&*run.workload, run.series, run.events, place(&run.system), &*run.system);
         groups.entry(key).or_default().push(run);
     }
-    let row = |((workload, series, _, system), all): (_, Vec<&Run>)| {
+    let row = |((workload, series, events, _, system), all): (_, Vec<&Run>)| {
         let good: Vec<&Run> = all.iter().filter(|run| run.wrong.is_none()).copied().collect();
         let of = |figure: fn(&Run) -> f64| spread(good.iter().map(|run| figure(run)).collect());
         Row {
@@ -165,7 +165,7 @@ pub(crate) fn rows(runs: &[Run]) -> Vec<Row> {
             system: str::to_owned(system),
             runs: good.len(),
             failed: all.len() - good.len(),
-            events: all.first().map_or(0, |run| run.events),
+            events,
             cost: of(Run::cost),
             whole: of(|run| run.whole)[0],
             rate: of(|run| run.rate)[0],
@@ -192,7 +192,7 @@ pub(crate) fn table(runs: &[Run]) -> String {
         }
         let to = |name: &str| {
             let of = |other: &&Row| other.system == name && other.runs > 0 && other.workload == *workload;
-            let other = rows.iter().filter(of).find(|other| other.series == *series);
+            let other = rows.iter().filter(of).find(|other| (other.series, other.events) == (*series, *events));
             other.map_or_else(|| "–".to_owned(), |other| format!("{:.2}", cost[0] / other.cost[0]))
         };
         let [median, least, greatest] = cost;

@@ -341,6 +341,15 @@ impl View {
             .collect()
     }
 
+    /// All checks of an element.
+    pub fn checks_of(&self, element: &Element) -> Vec<(CheckKey, CheckView)> {
+        // No check has an empty name, so this key comes before all of the element's.
+        let first = CheckKey { element: element.clone(), check: "".into(), labels: Labels::default() };
+        let held = self.read();
+        let checks = held.checks.range(&first..).take_while(|(key, _)| key.element == *element);
+        checks.map(|(key, shown)| (key.clone(), held.with_times(key, shown))).collect()
+    }
+
     /// How many instances of a stream live.
     pub fn instance_count(&self, stream: &str) -> usize {
         self.read().instances.get(stream).map_or(0, BTreeMap::len)

@@ -4,9 +4,8 @@ use super::filter::{self, Filter};
 use super::page::{self, Page};
 use super::{Served, convert, evidence, watch};
 use api::v1;
-use engine::state::CheckKey;
 use model::transition::{Cause, Health};
-use model::{Element, Labels, Transition};
+use model::{Element, Transition};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -52,11 +51,8 @@ impl v1::health_server::Health for HealthService {
         let element = filter::element("name", &request.get_ref().name)?;
         let view = &self.served.view;
         let shown = view.element(&element).ok_or_else(|| no_element(&element))?;
-        // No check has an empty name, so this key comes before all of the element's.
-        let first = CheckKey { element: element.clone(), check: "".into(), labels: Labels::default() };
-        let checks = view.checks(Some(&first), page::MOST);
-        let of_element = checks.iter().take_while(|(key, _)| key.element == element);
-        let checks = of_element.map(|(key, check)| convert::check(key, check)).collect();
+        let checks = view.checks_of(&element);
+        let checks = checks.iter().map(|(key, check)| convert::check(key, check)).collect();
         Ok(Response::new(v1::GetElementResponse { element: Some(convert::element(&shown)), checks }))
     }
 

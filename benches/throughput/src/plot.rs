@@ -26,9 +26,14 @@ pub(crate) fn svg(rows: &[Row]) -> String {
         (&one.workload, one.series, one.events) == (&other.workload, other.series, other.events)
     };
     for group in rows.chunk_by(same) {
-        let Row { workload, series, .. } = group[0];
+        let Row { workload, series, events, .. } = group[0];
+        let millions = *events as f64 / 1e6;
         y += 12.0;
-        let _ = writeln!(body, r#"<text class="head" x="8" y="{:.0}">{workload}, {series} series</text>"#, y + 11.0);
+        let _ = writeln!(
+            body,
+            r#"<text class="head" x="8" y="{:.0}">{workload}, {series} series, {millions} million readings</text>"#,
+            y + 11.0
+        );
         y += LINE;
         for row in group {
             let what =
